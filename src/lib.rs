@@ -1,0 +1,2 @@
+//! Portcullis: a syslog receiver for gateways that bans attackers for the whole network behind them.
+pub mod model;
