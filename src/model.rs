@@ -3,10 +3,14 @@
 //! Owns no behaviour of any stage. Every type here is checked when it is made, so that nothing
 //! downstream has to check it again.
 
+mod place;
 mod prefix;
+mod text;
 mod time;
 
+pub use place::{Place, likely, toml_problem};
 pub use prefix::{Prefix, PrefixError, normal_address};
+pub use text::ShortText;
 pub use time::{DurationWords, DurationWordsError, Timestamp, Until};
 
 use serde::{Deserialize, Serialize};

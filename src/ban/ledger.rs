@@ -1,0 +1,255 @@
+//! Who is banned, by which jails, until when.
+
+use std::collections::{BTreeSet, HashMap};
+use std::fmt;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use smallvec::SmallVec;
+
+use super::{Change, NeverBan, Reason};
+use crate::model::{Prefix, Timestamp, Until};
+
+/// The table of bans.
+///
+/// Each jail that banned an offender holds a share of the ban. What the kernel is told is the
+/// longest share; lifting or ending one leaves the others in force.
+///
+/// **Bound.** At most `most` bans. When full, a new one is refused and counted by the caller:
+/// throwing out an old ban would let an attacker buy himself free with throw-away addresses.
+#[derive(Debug)]
+pub struct Ledger {
+    bans: HashMap<Prefix, Ban>,
+    /// Every share that ends, by its end.
+    ends: BTreeSet<(Timestamp, Prefix)>,
+    never: NeverBan,
+    most: usize,
+}
+
+/// A ban as the ledger holds it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ban {
+    /// Who.
+    pub offender: Prefix,
+    /// When it was first imposed.
+    pub since: Timestamp,
+    /// What each jail added.
+    pub shares: SmallVec<[Share; 1]>,
+}
+
+/// One jail's share of a ban.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Share {
+    /// The jail's name; `manual` and `kernel` for bans that no jail imposed.
+    pub jail: Arc<str>,
+    /// How it came about.
+    pub origin: Origin,
+    /// Its end.
+    pub until: Until,
+}
+
+/// How a ban came about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Origin {
+    /// The detector saw an offence.
+    Hits,
+    /// An operator ordered it.
+    Manual,
+    /// The kernel still held it when the daemon came.
+    Kernel,
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Origin::Hits => "hits",
+            Origin::Manual => "manual",
+            Origin::Kernel => "kernel",
+        })
+    }
+}
+
+/// A ban to be imposed.
+#[derive(Clone, Debug)]
+pub struct Order {
+    /// Whom.
+    pub offender: Prefix,
+    /// The address that offended, when `offender` is a prefix that it was counted under.
+    pub address: Option<IpAddr>,
+    /// For which jail.
+    pub jail: Arc<str>,
+    /// How it came about.
+    pub origin: Origin,
+    /// Until when.
+    pub until: Until,
+}
+
+/// Why a ban is not imposed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// On the never-ban list.
+    #[error("{0} is never banned ({1})")]
+    Never(Prefix, Reason),
+    /// A prefix that holds somebody who is never banned.
+    #[error("{0} holds addresses that are never banned; ban smaller prefixes")]
+    HoldsNever(Prefix),
+    /// Too much of the Internet at once.
+    #[error("{0} is too large to ban: at least /{1} in this family")]
+    TooLarge(Prefix, u8),
+    /// The table is full.
+    #[error("the ledger is full ({0} bans)")]
+    Full(usize),
+}
+
+impl Ledger {
+    /// An empty ledger of at most `most` bans.
+    pub fn new(never: NeverBan, most: usize) -> Ledger {
+        Ledger { bans: HashMap::new(), ends: BTreeSet::new(), never, most }
+    }
+
+    /// Imposes a ban, or a jail's share of one. A share that exists is never shortened.
+    ///
+    /// A counted prefix (IPv6 /64) that holds somebody who is never banned is narrowed to the
+    /// address that offended. Returns the change, if anything changed for the offender.
+    pub fn impose(&mut self, order: Order, now: Timestamp) -> Result<Option<Change>, Refusal> {
+        let offender = self.permitted(&order)?;
+        let Some(ban) = self.bans.get_mut(&offender) else {
+            if self.bans.len() >= self.most {
+                return Err(Refusal::Full(self.most));
+            }
+            let Order { jail, origin, until, .. } = order;
+            let shares = SmallVec::from_iter([Share { jail, origin, until }]);
+            self.bans.insert(offender, Ban { offender, since: now, shares });
+            self.note_end(offender, until);
+            return Ok(Some(Change::Impose { offender, until }));
+        };
+        let before = ban.until();
+        let mut until = order.until;
+        match ban.shares.iter_mut().find(|share| share.jail == order.jail) {
+            Some(share) => {
+                if order.until > share.until {
+                    *share = Share { jail: order.jail, origin: order.origin, until };
+                }
+                until = share.until;
+            }
+            None => ban.shares.push(Share { jail: order.jail, origin: order.origin, until }),
+        }
+        let after = ban.until();
+        self.note_end(offender, until);
+        Ok((after != before).then_some(Change::Extend { offender, until: after }))
+    }
+
+    /// Lifts what `jail` (or, with `None`, everybody) holds against `target`: every ban that
+    /// covers it, and, when it is a prefix, every ban within it.
+    pub fn lift(&mut self, target: Prefix, jail: Option<&str>) -> Vec<Change> {
+        let concerned = |offender: &Prefix| {
+            offender.covers(&target) || (!target.is_host() && target.covers(offender))
+        };
+        let offenders: Vec<_> = self.bans.keys().filter(|key| concerned(key)).copied().collect();
+        let lifted = |share: &Share| jail.is_none_or(|jail| *share.jail == *jail);
+        offenders.into_iter().filter_map(|offender| self.drop_shares(offender, lifted)).collect()
+    }
+
+    /// Lifts everything.
+    pub fn lift_all(&mut self) -> Vec<Change> {
+        self.ends.clear();
+        self.bans.drain().map(|(offender, _)| Change::Lift { offender }).collect()
+    }
+
+    /// Ends the shares whose time is over.
+    pub fn expire(&mut self, now: Timestamp) -> Vec<Change> {
+        let mut changes = Vec::new();
+        while let Some(&(end, offender)) = self.ends.first() {
+            if end > now {
+                break;
+            }
+            self.ends.pop_first();
+            changes.extend(self.drop_shares(offender, |share| share.until.is_over(now)));
+        }
+        changes
+    }
+
+    /// When [`expire`](Ledger::expire) has something to do next.
+    pub fn next_end(&self) -> Option<Timestamp> {
+        self.ends.first().map(|(end, _)| *end)
+    }
+
+    /// Replaces the never-ban list, and lifts the bans that it now touches.
+    pub fn set_never(&mut self, never: NeverBan) -> Vec<Change> {
+        self.never = never;
+        let freed: Vec<_> =
+            self.bans.keys().filter(|key| self.never.touches(**key)).copied().collect();
+        freed.into_iter().filter_map(|offender| self.drop_shares(offender, |_| true)).collect()
+    }
+
+    /// The never-ban list in force.
+    pub fn never(&self) -> &NeverBan {
+        &self.never
+    }
+
+    /// All bans, in no order.
+    pub fn bans(&self) -> impl Iterator<Item = &Ban> {
+        self.bans.values()
+    }
+
+    /// How many offenders are banned.
+    pub fn len(&self) -> usize {
+        self.bans.len()
+    }
+
+    /// Whether nobody is banned.
+    pub fn is_empty(&self) -> bool {
+        self.bans.is_empty()
+    }
+
+    /// The prefix that may be banned for an order.
+    fn permitted(&self, order: &Order) -> Result<Prefix, Refusal> {
+        let least = if order.offender.is_ipv4() { LEAST_IPV4 } else { LEAST_IPV6 };
+        if order.offender.length() < least {
+            return Err(Refusal::TooLarge(order.offender, least));
+        }
+        let address = order.address.map(Prefix::host);
+        for candidate in [Some(order.offender), address].into_iter().flatten() {
+            if let Some(reason) = self.never.covers(address.unwrap_or(candidate)) {
+                return Err(Refusal::Never(address.unwrap_or(candidate), reason));
+            }
+            if !self.never.touches(candidate) {
+                return Ok(candidate);
+            }
+        }
+        Err(Refusal::HoldsNever(order.offender))
+    }
+
+    fn note_end(&mut self, offender: Prefix, until: Until) {
+        if let Until::At(end) = until {
+            self.ends.insert((end, offender));
+        }
+    }
+
+    /// Drops some shares of a ban. Ends of dropped shares may stay in `ends`: they find nothing.
+    fn drop_shares(&mut self, offender: Prefix, drops: impl Fn(&Share) -> bool) -> Option<Change> {
+        let ban = self.bans.get_mut(&offender)?;
+        let before = ban.until();
+        ban.shares.retain(|share| !drops(share));
+        if ban.shares.is_empty() {
+            self.bans.remove(&offender);
+            return Some(Change::Lift { offender });
+        }
+        let after = ban.until();
+        (after != before).then_some(Change::Extend { offender, until: after })
+    }
+}
+
+impl Ban {
+    /// The end of the longest share.
+    pub fn until(&self) -> Until {
+        self.shares.iter().map(|share| share.until).max().unwrap_or(Until::At(self.since))
+    }
+}
+
+/// Shorter prefixes are refused: a slip of the pen would ban a continent.
+const LEAST_IPV4: u8 = 8;
+const LEAST_IPV6: u8 = 16;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,113 @@
+use super::*;
+
+fn prefix(text: &str) -> Prefix {
+    text.parse().unwrap()
+}
+
+fn at(seconds: i64) -> Timestamp {
+    Timestamp::from_seconds(seconds)
+}
+
+fn until(seconds: i64) -> Until {
+    Until::At(at(seconds))
+}
+
+fn order(offender: &str, jail: &str, until: Until) -> Order {
+    let offender = prefix(offender);
+    Order { offender, address: None, jail: jail.into(), origin: Origin::Hits, until }
+}
+
+fn ledger() -> Ledger {
+    Ledger::new(NeverBan::new([(prefix("2001:db8::5"), Reason::Own)]), 3)
+}
+
+#[test]
+fn jails_do_not_unban_each_other() {
+    let mut ledger = ledger();
+    let offender = prefix("192.0.2.1");
+    let imposed = ledger.impose(order("192.0.2.1", "sshd", until(10)), at(0)).unwrap();
+    assert_eq!(imposed, Some(Change::Impose { offender, until: until(10) }));
+    let extended = ledger.impose(order("192.0.2.1", "web", until(20)), at(1)).unwrap();
+    assert_eq!(extended, Some(Change::Extend { offender, until: until(20) }));
+    assert_eq!(ledger.impose(order("192.0.2.1", "mail", until(5)), at(1)).unwrap(), None);
+    assert_eq!(ledger.lift(offender, Some("web")), [Change::Extend { offender, until: until(10) }]);
+    assert_eq!(ledger.expire(at(9)), []);
+    assert_eq!(ledger.expire(at(10)), [Change::Lift { offender }]);
+    assert!(ledger.is_empty());
+    assert_eq!(ledger.expire(at(99)), []);
+}
+
+#[test]
+fn a_share_is_never_shortened() {
+    let mut ledger = ledger();
+    ledger.impose(order("192.0.2.1", "sshd", until(10)), at(0)).unwrap();
+    assert_eq!(ledger.impose(order("192.0.2.1", "sshd", until(5)), at(1)).unwrap(), None);
+    let longer = ledger.impose(order("192.0.2.1", "sshd", Until::Forever), at(1)).unwrap();
+    assert_eq!(
+        longer,
+        Some(Change::Extend { offender: prefix("192.0.2.1"), until: Until::Forever })
+    );
+    assert_eq!(ledger.expire(at(1_000_000)), [], "a permanent ban does not end");
+    assert_eq!(ledger.len(), 1);
+}
+
+#[test]
+fn the_never_ban_list_holds() {
+    let mut ledger = ledger();
+    for never in ["2001:db8::5", "127.0.0.1", "::1"] {
+        let refused = ledger.impose(order(never, "sshd", until(10)), at(0));
+        assert!(matches!(refused, Err(Refusal::Never(..))), "{never}");
+    }
+    let refused = ledger.impose(order("2001:db8::/64", "manual", until(10)), at(0));
+    assert_eq!(refused, Err(Refusal::HoldsNever(prefix("2001:db8::/64"))));
+    // A neighbour in the /64 of a never-banned address is banned alone.
+    let offence =
+        Order { address: Some("2001:db8::6".parse().unwrap()), ..order("2001:db8::/64", "s", until(10)) };
+    let imposed = ledger.impose(offence, at(0)).unwrap();
+    assert_eq!(
+        imposed,
+        Some(Change::Impose { offender: prefix("2001:db8::6"), until: until(10) })
+    );
+    // And the never-banned address is not banned through its own prefix.
+    let offence =
+        Order { address: Some("2001:db8::5".parse().unwrap()), ..order("2001:db8::/64", "s", until(10)) };
+    assert!(matches!(ledger.impose(offence, at(0)), Err(Refusal::Never(..))));
+}
+
+#[test]
+fn a_new_never_ban_list_frees() {
+    let mut ledger = ledger();
+    ledger.impose(order("192.0.2.1", "sshd", until(10)), at(0)).unwrap();
+    ledger.impose(order("198.51.100.1", "sshd", until(10)), at(0)).unwrap();
+    let freed = ledger.set_never(NeverBan::new([(prefix("192.0.2.0/24"), Reason::Configured)]));
+    assert_eq!(freed, [Change::Lift { offender: prefix("192.0.2.1") }]);
+    assert_eq!(ledger.len(), 1);
+}
+
+#[test]
+fn bounds_hold() {
+    let mut ledger = ledger();
+    for host in 1..=3 {
+        ledger.impose(order(&format!("192.0.2.{host}"), "sshd", until(10)), at(0)).unwrap();
+    }
+    assert_eq!(ledger.impose(order("192.0.2.4", "sshd", until(10)), at(0)), Err(Refusal::Full(3)));
+    assert!(ledger.impose(order("192.0.2.3", "web", until(20)), at(0)).is_ok());
+    for large in ["0.0.0.0/0", "16.0.0.0/7", "::/0", "2000::/15"] {
+        let refused = ledger.impose(order(large, "manual", until(10)), at(0));
+        assert!(matches!(refused, Err(Refusal::TooLarge(..))), "{large}");
+    }
+}
+
+#[test]
+fn lifting_an_address_lifts_the_prefix_that_holds_it() {
+    let mut ledger = ledger();
+    ledger.impose(order("2001:db8:1::/64", "sshd", until(10)), at(0)).unwrap();
+    ledger.impose(order("192.0.2.0/25", "manual", until(10)), at(0)).unwrap();
+    ledger.impose(order("192.0.2.1", "sshd", until(10)), at(0)).unwrap();
+    assert_eq!(ledger.lift(prefix("2001:db8:1::7"), None).len(), 1);
+    assert_eq!(ledger.lift(prefix("192.0.2.200"), None), []);
+    assert_eq!(ledger.lift(prefix("192.0.2.0/24"), None).len(), 2);
+    assert!(ledger.is_empty());
+    ledger.impose(order("192.0.2.1", "sshd", until(10)), at(0)).unwrap();
+    assert_eq!(ledger.lift_all(), [Change::Lift { offender: prefix("192.0.2.1") }]);
+}

@@ -1,0 +1,78 @@
+//! One pass over the subject: which gates does it open?
+
+use regex_automata::hybrid::LazyStateID;
+use regex_automata::{Anchored, util::start};
+
+use super::{Matcher, SEPARATOR, Scratch};
+
+impl Matcher {
+    /// Fills `scratch.candidates` with the rules whose gate the subject passes, in no order.
+    /// Whether there are any.
+    pub(super) fn candidates(&self, program: &[u8], text: &[u8], scratch: &mut Scratch) -> bool {
+        scratch.candidates.clear();
+        if self.rules.is_empty() {
+            return false;
+        }
+        self.walk(program, text, scratch);
+        !scratch.candidates.is_empty()
+    }
+
+    /// `None` when the walk ended early: dead state, or a program that holds the separator.
+    ///
+    /// Match states of regex-automata's automata come one byte late, and the end of input is a
+    /// transition of its own; so a state is looked at when it is entered.
+    fn walk(&self, program: &[u8], text: &[u8], scratch: &mut Scratch) -> Option<()> {
+        let dfa = &self.automaton;
+        let anchored = start::Config::new().anchored(Anchored::Yes);
+        let mut state = dfa.start_state(&mut scratch.cache, &anchored).ok()?;
+        for &byte in base_name(program) {
+            if byte == SEPARATOR {
+                return None;
+            }
+            state = self.enter(state, byte, scratch)?;
+        }
+        state = self.enter(state, SEPARATOR, scratch)?;
+        for &byte in text {
+            state = self.enter(state, byte, scratch)?;
+        }
+        state = dfa.next_eoi_state(&mut scratch.cache, state).ok()?;
+        if state.is_match() {
+            self.collect(state, scratch);
+        }
+        Some(())
+    }
+
+    #[inline(always)]
+    fn enter(&self, from: LazyStateID, byte: u8, scratch: &mut Scratch) -> Option<LazyStateID> {
+        // The cache starts anew when full (no limit on clears is configured), so this never fails.
+        let state = self.automaton.next_state(&mut scratch.cache, from, byte).ok()?;
+        if state.is_tagged() {
+            if state.is_match() {
+                if state != from {
+                    self.collect(state, scratch);
+                }
+            } else if state.is_dead() || state.is_quit() {
+                return None;
+            }
+        }
+        Some(state)
+    }
+
+    #[cold]
+    fn collect(&self, state: LazyStateID, scratch: &mut Scratch) {
+        for index in 0..self.automaton.match_len(&scratch.cache, state) {
+            let rule = self.automaton.match_pattern(&scratch.cache, state, index).as_u32();
+            if !scratch.candidates.contains(&rule) {
+                scratch.candidates.push(rule);
+            }
+        }
+    }
+}
+
+/// `/usr/sbin/sshd` is `sshd`; `postfix/smtpd` stays.
+fn base_name(program: &[u8]) -> &[u8] {
+    match program.first() {
+        Some(b'/') => program.rsplit(|byte| *byte == b'/').next().unwrap_or(program),
+        _ => program,
+    }
+}
