@@ -5,11 +5,13 @@
 
 mod place;
 mod prefix;
+mod prefix_map;
 mod text;
 mod time;
 
 pub use place::{Place, likely, toml_problem};
 pub use prefix::{Prefix, PrefixError, normal_address};
+pub use prefix_map::PrefixMap;
 pub use text::ShortText;
 pub use time::{DurationWords, DurationWordsError, Timestamp, Until};
 
@@ -30,4 +32,14 @@ pub enum Trust {
     Count,
     /// Its messages are refused unread, and counted.
     Refuse,
+}
+
+impl std::fmt::Display for Trust {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Trust::Ban => "ban",
+            Trust::Count => "count",
+            Trust::Refuse => "refuse",
+        })
+    }
 }

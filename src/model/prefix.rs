@@ -4,9 +4,12 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
+use serde::{Deserialize, Serialize};
+
 /// An IPv4 or IPv6 prefix. The host bits are zero, and `::ffff:a.b.c.d` (RFC 4291 section 2.5.5.2)
 /// is the IPv4 address inside it: one offender never has two names.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct Prefix {
     address: IpAddr,
     length: u8,
@@ -125,11 +128,26 @@ impl FromStr for Prefix {
             address.parse().map_err(|_| PrefixError::Address(address.to_owned()))?;
         let Some(length) = length else { return Ok(Prefix::host(address)) };
         let wrong = || PrefixError::Length(length.to_owned());
-        let prefix = Prefix::new(address, length.parse().map_err(|_| wrong())?).ok_or_else(wrong)?;
+        let prefix =
+            Prefix::new(address, length.parse().map_err(|_| wrong())?).ok_or_else(wrong)?;
         if prefix.address != address && prefix.address != normal_address(address) {
             return Err(PrefixError::HostBits { given: text.to_owned(), meant: prefix });
         }
         Ok(prefix)
+    }
+}
+
+impl TryFrom<String> for Prefix {
+    type Error = PrefixError;
+
+    fn try_from(text: String) -> Result<Prefix, PrefixError> {
+        text.parse()
+    }
+}
+
+impl From<Prefix> for String {
+    fn from(prefix: Prefix) -> String {
+        prefix.to_string()
     }
 }
 

@@ -103,9 +103,34 @@ impl DurationWords {
     }
 }
 
+impl<'de> Deserialize<'de> for DurationWords {
+    /// From words, or from an integer of seconds as fail2ban users write it.
+    fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<DurationWords, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(untagged, expecting = "expected a duration such as \"10m\" or \"1d12h\"")]
+        enum Written {
+            Seconds(u64),
+            Words(String),
+        }
+        match Written::deserialize(from)? {
+            Written::Seconds(seconds) => seconds.to_string().parse(),
+            Written::Words(words) => words.parse(),
+        }
+        .map_err(serde::de::Error::custom)
+    }
+}
+
+impl Serialize for DurationWords {
+    fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(self)
+    }
+}
+
 /// A text that is no duration.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is not a duration; write 30s, 10m, 1h, 1d, 1w, 1mo, 1y, a sum such as 1d12h, or forever")]
+#[error(
+    "`{0}` is not a duration; write 30s, 10m, 1h, 1d, 1w, 1mo, 1y, a sum such as 1d12h, or forever"
+)]
 pub struct DurationWordsError(String);
 
 const UNITS: [(&str, u64); 7] = [

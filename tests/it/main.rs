@@ -1,0 +1,3 @@
+//! All integration tests, one binary: corpora, and the real daemon with real packets.
+
+mod syslog;
