@@ -29,6 +29,11 @@ pub struct Filter {
     pub description: String,
     /// Where it was read from, for messages: a path, or `filters/NAME.toml (built in)`.
     pub origin: String,
+    /// Whether it came with the binary; then our own tests have tried its samples.
+    pub is_built_in: bool,
+    /// Whether it has a jail only where the configuration names one: what it reads is not always
+    /// an attack, or can be forged.
+    pub opt_in: bool,
     /// The programs (APP-NAME or TAG) whose messages it reads; `*` stands for any run of bytes,
     /// `-` for messages that name no program.
     pub programs: Vec<String>,

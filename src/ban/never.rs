@@ -1,11 +1,8 @@
 //! Those who are never banned, as a prefix trie.
 
 use std::fmt;
-use std::net::IpAddr;
 
-use prefix_trie::PrefixMap;
-
-use crate::model::Prefix;
+use crate::model::{Prefix, PrefixMap};
 
 /// Why somebody is never banned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -40,8 +37,8 @@ impl fmt::Display for Reason {
 /// The never-ban list.
 #[derive(Clone, Debug, Default)]
 pub struct NeverBan {
-    v4: PrefixMap<(u32, u8), Reason>,
-    v6: PrefixMap<(u128, u8), Reason>,
+    trie: PrefixMap<Reason>,
+    entries: Vec<(Prefix, Reason)>,
 }
 
 impl NeverBan {
@@ -50,9 +47,9 @@ impl NeverBan {
         let mut list = NeverBan::default();
         let reserved = RESERVED.iter().filter_map(|text| text.parse().ok());
         for (prefix, reason) in reserved.map(|prefix| (prefix, Reason::Reserved)).chain(entries) {
-            match key(prefix) {
-                Key::V4(key) => _ = list.v4.entry(key).or_insert(reason),
-                Key::V6(key) => _ = list.v6.entry(key).or_insert(reason),
+            if list.trie.get(prefix).is_none() {
+                list.trie.insert(prefix, reason);
+                list.entries.push((prefix, reason));
             }
         }
         list
@@ -60,42 +57,17 @@ impl NeverBan {
 
     /// Why every address of `prefix` is never banned, if so.
     pub fn covers(&self, prefix: Prefix) -> Option<Reason> {
-        match key(prefix) {
-            Key::V4(key) => self.v4.get_lpm(&key).map(|(_, reason)| *reason),
-            Key::V6(key) => self.v6.get_lpm(&key).map(|(_, reason)| *reason),
-        }
+        self.trie.longest_covering(prefix).map(|(_, reason)| *reason)
     }
 
     /// Whether an address within `prefix` is never banned.
     pub fn touches(&self, prefix: Prefix) -> bool {
-        self.covers(prefix).is_some()
-            || match key(prefix) {
-                Key::V4(key) => self.v4.children(&key).next().is_some(),
-                Key::V6(key) => self.v6.children(&key).next().is_some(),
-            }
+        self.trie.overlapping(prefix).is_some()
     }
 
     /// All entries, with their reasons.
-    pub fn entries(&self) -> impl Iterator<Item = (Prefix, Reason)> {
-        let v4 = self.v4.iter().filter_map(|((bits, length), reason)| {
-            Some((Prefix::new(IpAddr::V4(bits.into()), length)?, *reason))
-        });
-        let v6 = self.v6.iter().filter_map(|((bits, length), reason)| {
-            Some((Prefix::new(IpAddr::V6(bits.into()), length)?, *reason))
-        });
-        v4.chain(v6)
-    }
-}
-
-enum Key {
-    V4((u32, u8)),
-    V6((u128, u8)),
-}
-
-fn key(prefix: Prefix) -> Key {
-    match prefix.address() {
-        IpAddr::V4(v4) => Key::V4((v4.to_bits(), prefix.length())),
-        IpAddr::V6(v6) => Key::V6((v6.to_bits(), prefix.length())),
+    pub fn entries(&self) -> &[(Prefix, Reason)] {
+        &self.entries
     }
 }
 
@@ -137,6 +109,6 @@ mod tests {
 
     #[test]
     fn the_reserved_are_all_read() {
-        assert_eq!(NeverBan::new([]).entries().count(), RESERVED.len());
+        assert_eq!(NeverBan::new([]).entries().len(), RESERVED.len());
     }
 }

@@ -10,8 +10,8 @@
 use std::collections::{HashMap, VecDeque};
 
 use regex_automata::nfa::thompson::{Compiler, Config, NFA, State};
-use regex_automata::util::primitives::StateID;
 use regex_automata::util::look::Look;
+use regex_automata::util::primitives::StateID;
 use regex_syntax::hir::Hir;
 
 /// A pattern made ready for the question.

@@ -30,7 +30,8 @@ impl Library {
         else {
             return Err(self.unknown(name));
         };
-        native::read(name, &format!("filters/{name}.toml (built in)"), text)
+        let filter = native::read(name, &format!("filters/{name}.toml (built in)"), text)?;
+        Ok(Filter { is_built_in: true, ..filter })
     }
 
     /// The names of all filters, the operator's and those built in, sorted.
@@ -73,7 +74,9 @@ fn from_file(path: &Path) -> Result<Filter, FilterError> {
     let unreadable = |why: String| FilterError::Read { path: origin.clone(), why };
     let size = std::fs::metadata(path).map_err(|error| unreadable(error.to_string()))?.len();
     if size > MOST_BYTES {
-        return Err(unreadable(format!("it is {size} bytes long; a filter has {MOST_BYTES} at most")));
+        return Err(unreadable(format!(
+            "it is {size} bytes long; a filter has {MOST_BYTES} at most"
+        )));
     }
     let text = std::fs::read_to_string(path).map_err(|error| unreadable(error.to_string()))?;
     let name = path.file_stem().map(|stem| stem.to_string_lossy()).unwrap_or_default();

@@ -41,6 +41,8 @@ pub(super) fn read(name: &str, origin: &str, text: &str) -> Result<Filter, Filte
         name: name.to_owned(),
         description: file.description,
         origin: origin.to_owned(),
+        is_built_in: false,
+        opt_in: file.opt_in,
         programs: file.programs.into_inner(),
         patterns: patterns(file.pattern, true)?,
         ignores: patterns(file.ignore, false)?,
@@ -54,6 +56,8 @@ pub(super) fn read(name: &str, origin: &str, text: &str) -> Result<Filter, Filte
 struct File {
     name: Spanned<String>,
     description: String,
+    #[serde(default)]
+    opt_in: bool,
     programs: Spanned<Vec<String>>,
     pattern: Vec<Entry>,
     #[serde(default)]
@@ -238,7 +242,11 @@ miss = ['good login of x from 192.0.2.1']
             ("'^bad login of <user> from <ip>$'", "'^(bad'", "t.toml:8:9: pattern `one`: it names"),
             ("programs =", "program =", "did you mean `programs`?"),
             ("name = \"t\"", "name = \"u\"", "t.toml:2:8: name is `u`"),
-            ("hit = [{ line = 'bad login of x from 192.0.2.1', ip = \"192.0.2.1\", user = \"x\" }]", "hit = []", "no sample exercises it"),
+            (
+                "hit = [{ line = 'bad login of x from 192.0.2.1', ip = \"192.0.2.1\", user = \"x\" }]",
+                "hit = []",
+                "no sample exercises it",
+            ),
             (", ip = \"192.0.2.1\", user = \"x\"", "", "a hit names its offender"),
             ("[\"t\"]", "[]", "programs is empty"),
         ];

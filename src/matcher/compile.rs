@@ -48,7 +48,11 @@ pub(super) fn compile(filters: &[Filter]) -> Result<Matcher, CompileError> {
             });
         }
     }
-    Ok(Matcher { automaton: automaton(&gates)?, rules, filters: filters.iter().map(named).collect() })
+    Ok(Matcher {
+        automaton: automaton(&gates)?,
+        rules,
+        filters: filters.iter().map(named).collect(),
+    })
 }
 
 fn named(filter: &Filter) -> Named {

@@ -56,11 +56,10 @@ impl Matcher {
             if settled == Some(rule.filter) {
                 continue;
             }
-            let Exact { cache, captures } =
-                exact[id as usize].get_or_insert_with(|| Exact {
-                    cache: rule.exact.create_cache(),
-                    captures: rule.exact.create_captures(),
-                });
+            let Exact { cache, captures } = exact[id as usize].get_or_insert_with(|| Exact {
+                cache: rule.exact.create_cache(),
+                captures: rule.exact.create_captures(),
+            });
             let input = Input::new(text).anchored(Anchored::Yes);
             rule.exact.search_captures_with(cache, &input, captures);
             if !captures.is_match() {

@@ -61,16 +61,17 @@ fn the_never_ban_list_holds() {
     let refused = ledger.impose(order("2001:db8::/64", "manual", until(10)), at(0));
     assert_eq!(refused, Err(Refusal::HoldsNever(prefix("2001:db8::/64"))));
     // A neighbour in the /64 of a never-banned address is banned alone.
-    let offence =
-        Order { address: Some("2001:db8::6".parse().unwrap()), ..order("2001:db8::/64", "s", until(10)) };
+    let offence = Order {
+        address: Some("2001:db8::6".parse().unwrap()),
+        ..order("2001:db8::/64", "s", until(10))
+    };
     let imposed = ledger.impose(offence, at(0)).unwrap();
-    assert_eq!(
-        imposed,
-        Some(Change::Impose { offender: prefix("2001:db8::6"), until: until(10) })
-    );
+    assert_eq!(imposed, Some(Change::Impose { offender: prefix("2001:db8::6"), until: until(10) }));
     // And the never-banned address is not banned through its own prefix.
-    let offence =
-        Order { address: Some("2001:db8::5".parse().unwrap()), ..order("2001:db8::/64", "s", until(10)) };
+    let offence = Order {
+        address: Some("2001:db8::5".parse().unwrap()),
+        ..order("2001:db8::/64", "s", until(10))
+    };
     assert!(matches!(ledger.impose(offence, at(0)), Err(Refusal::Never(..))));
 }
 

@@ -1,0 +1,68 @@
+//! `portcullis check`: would it run?
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Instant;
+
+use clap::Args;
+use serde_json::json;
+
+use crate::config;
+use crate::pipeline::trial;
+
+#[derive(Debug, Args)]
+#[command(after_help = "Exit code: 0 when the configuration would run, 1 when not.")]
+pub(super) struct Check {
+    /// The configuration [default: /etc/portcullis/portcullis.toml if there is one]
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+impl Check {
+    pub(super) fn run(self) -> anyhow::Result<ExitCode> {
+        let mut out = std::io::stdout().lock();
+        match self.examine() {
+            Ok(found) if self.json => writeln!(out, "{found}")?,
+            Ok(found) => writeln!(
+                out,
+                "{}: good. {} jails, {} filters with {} patterns, {} samples passed; compiled in {} ms",
+                found["config"].as_str().unwrap_or_default(),
+                found["jails"],
+                found["filters"],
+                found["patterns"],
+                found["samples"],
+                found["compiled_ms"],
+            )?,
+            Err(error) if self.json => {
+                writeln!(out, "{}", json!({ "ok": false, "error": error.to_string() }))?;
+                return Ok(ExitCode::FAILURE);
+            }
+            Err(error) => return Err(error),
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+
+    fn examine(&self) -> anyhow::Result<serde_json::Value> {
+        let plan = config::load(self.config.as_deref())?;
+        let mut samples = 0;
+        for filter in &plan.filters {
+            samples += trial::prove(filter)?.samples;
+        }
+        let began = Instant::now();
+        let rules = plan.rules()?;
+        let (filters, patterns) = rules.matcher().size();
+        Ok(json!({
+            "ok": true,
+            "config": plan.origin,
+            "jails": plan.jails.len(),
+            "filters": filters,
+            "patterns": patterns,
+            "samples": samples,
+            "compiled_ms": began.elapsed().as_millis() as u64,
+        }))
+    }
+}

@@ -1,0 +1,64 @@
+//! How tables and times are shown to people.
+
+use std::io::{self, Write};
+use std::time::Duration;
+
+use crate::model::DurationWords;
+
+/// Columns as wide as their widest cell, two spaces between.
+pub(super) fn table<const N: usize>(
+    out: &mut impl Write,
+    head: [&str; N],
+    rows: impl IntoIterator<Item = [String; N]>,
+) -> io::Result<()> {
+    let rows: Vec<[String; N]> = rows.into_iter().collect();
+    let widths: [usize; N] = std::array::from_fn(|column| {
+        let cells = rows.iter().map(|row| row[column].chars().count());
+        cells.chain([head[column].len()]).max().unwrap_or(0)
+    });
+    let mut line = |cells: &[String; N]| {
+        let padded: Vec<_> = cells
+            .iter()
+            .zip(widths)
+            .map(|(cell, width)| format!("{cell}{}", " ".repeat(width - cell.chars().count())))
+            .collect();
+        writeln!(out, "{}", padded.join("  ").trim_end())
+    };
+    line(&head.map(str::to_owned))?;
+    rows.iter().try_for_each(line)
+}
+
+/// In whole seconds, as durations are written.
+pub(super) fn span(span: Duration) -> String {
+    DurationWords::For(Duration::from_secs(span.as_secs())).to_string()
+}
+
+/// Bytes of a log line, for a terminal: what could move its cursor is escaped.
+pub(super) fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes)
+        .chars()
+        .flat_map(|c| {
+            let escaped = c.is_control().then(|| c.escape_default());
+            let plain = (!c.is_control()).then_some(c);
+            escaped.into_iter().flatten().chain(plain)
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_line_up() {
+        let mut out = Vec::new();
+        let rows = [["sshd".to_owned(), "1".to_owned()], ["é".to_owned(), "22".to_owned()]];
+        table(&mut out, ["JAIL", "N"], rows).unwrap();
+        assert_eq!(String::from_utf8(out).unwrap(), "JAIL  N\nsshd  1\né     22\n");
+    }
+
+    #[test]
+    fn a_line_cannot_move_the_cursor() {
+        assert_eq!(text(b"a\x1b[2Jb\xff\n"), "a\\u{1b}[2Jb\u{fffd}\\n");
+    }
+}

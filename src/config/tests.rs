@@ -1,0 +1,132 @@
+use super::*;
+use crate::input::Protocol;
+use crate::model::{DurationWords, Trust};
+
+fn plan(text: &str) -> Plan {
+    Plan::from_text("portcullis.toml", text).unwrap_or_else(|error| panic!("{error}"))
+}
+
+fn error(text: &str) -> String {
+    Plan::from_text("portcullis.toml", text).unwrap_err().to_string()
+}
+
+#[test]
+fn nothing_is_a_working_configuration() {
+    let plan = plan("");
+    let shown: Vec<_> =
+        plan.listeners.iter().map(|it| format!("{} {}", it.protocol, it.address)).collect();
+    assert_eq!(
+        shown,
+        ["udp 127.0.0.1:5514", "udp [::1]:5514", "tcp 127.0.0.1:5514", "tcp [::1]:5514"]
+    );
+    assert!(plan.listeners.iter().all(|it| it.trust == Trust::Ban));
+    assert_eq!(plan.metrics.to_string(), "127.0.0.1:9514");
+    assert_eq!(plan.jails.len(), plan.filters.len());
+    assert!(plan.jails.iter().any(|jail| &*jail.name == "sshd"));
+    assert_eq!(plan.jails[0].threshold.maxretry, 5);
+    assert!(plan.filters.iter().all(|filter| !filter.opt_in));
+    assert!(plan.workers >= 1);
+}
+
+#[test]
+fn jails_take_what_they_do_not_say_from_the_defaults() {
+    let plan = plan(
+        r#"
+        [defaults]
+        maxretry = 3
+        bantime = "1d12h"
+        [jail.sshd]
+        findtime = 90
+        [jail.night]
+        filter = "sshd"
+        bantime = "forever"
+        ipv6_prefix = 128
+        [jail.off]
+        enabled = false
+        "#,
+    );
+    let names: Vec<_> = plan.jails.iter().map(|jail| &*jail.name).collect();
+    assert_eq!(names, ["night", "sshd"]);
+    assert_eq!(plan.filters.len(), 1, "one filter serves both");
+    assert_eq!(plan.jails[0].bantime, DurationWords::Forever);
+    assert_eq!(plan.jails[0].threshold.ipv6_prefix, 128);
+    assert_eq!(plan.jails[1].bantime.to_string(), "1d12h");
+    assert_eq!(plan.jails[1].threshold.findtime.as_secs(), 90);
+    assert_eq!(plan.jails[1].threshold.maxretry, 3);
+}
+
+#[test]
+fn a_filter_that_must_be_asked_for_is_there_when_asked() {
+    assert!(!plan("").jails.iter().any(|jail| &*jail.name == "cisco-asa-deny"));
+    assert_eq!(plan("[jail.cisco-asa-deny]").filters[0].name, "cisco-asa-deny");
+}
+
+#[test]
+fn outside_listeners_only_count_until_told_to_trust() {
+    let plan = plan(
+        r#"
+        [[listen]]
+        protocol = "udp"
+        address = "0.0.0.0:514"
+        [[listen]]
+        protocol = "tcp"
+        address = "[::1]:514"
+        [[sender]]
+        name = "dmz"
+        addresses = ["198.51.100.0/24", "2001:db8:1::/48"]
+        trust = "ban"
+        "#,
+    );
+    assert_eq!(plan.listeners[0].trust, Trust::Count);
+    assert_eq!(plan.listeners[1].trust, Trust::Ban);
+    assert_eq!(plan.listeners[1].protocol, Protocol::Tcp);
+    let inside = "2001:db8:1::7".parse().unwrap();
+    assert_eq!(plan.senders.trust(inside, Trust::Count), Trust::Ban);
+    assert_eq!(plan.sender_prefixes.len(), 2);
+}
+
+#[test]
+fn slips_are_named_with_their_place_and_mend() {
+    for (text, expected) in [
+        ("[server]\nworker = 2", "portcullis.toml:2:1: unknown field `worker`"),
+        ("[server]\nworker = 2", "did you mean `workers`?"),
+        ("[jial.sshd]", "did you mean `jail`?"),
+        ("[jail.sshd]\nmaxretry = \"5\"", "portcullis.toml:2:12: invalid type: string"),
+        ("[jail.sshd]\nmaxretry = 0", "portcullis.toml:2:12: maxretry is 1 to 1000, not 0"),
+        ("[jail.sshd]\nfindtime = \"forever\"", "portcullis.toml:2:12: findtime is a time"),
+        ("[jail.sshd]\nbantime = \"5min\"", "portcullis.toml:2:11: `5min` is not a duration"),
+        ("[jail.x]\nfilter = \"sshdd\"", "did you mean `sshd`?"),
+        ("[jail.sshdd]", "portcullis.toml:1:1: jail `sshdd`: no filter `sshdd`"),
+        ("[never_ban]\naddresses = [\"10.0.0.1/8\"]", "portcullis.toml:2:13: 10.0.0.1/8 has bits"),
+        ("[never_ban]\naddresses = [\"10.0.0\"]", "`10.0.0` is not an IPv4 or IPv6 address"),
+        ("[[listen]]\nprotocol = \"upd\"\naddress = \"[::]:1\"", "unknown variant `upd`"),
+        ("[[listen]]\nprotocol = \"udp\"\naddress = \"localhost:1\"", "portcullis.toml:3:11"),
+        ("[firewall]\ntable = \"a b\"", "portcullis.toml:2:9: `a b` is no table name"),
+        ("[firewall]\nbackend = \"iptables\"", "expected one of `auto`, `nftables`, `observe`"),
+        ("x = [", "portcullis.toml:1"),
+    ] {
+        let said = error(text);
+        assert!(said.contains(expected), "{text}\n  said  {said}\n  lacks {expected}");
+    }
+}
+
+#[test]
+fn an_unreadable_file_is_named() {
+    let said = load(Some(Path::new("/nonexistent/portcullis.toml"))).unwrap_err().to_string();
+    assert!(said.contains("/nonexistent/portcullis.toml"), "{said}");
+}
+
+#[test]
+fn a_filter_of_the_operator_is_tried_before_it_runs() {
+    let folder = std::env::temp_dir().join(format!("portcullis-config-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let filter = folder.join("mine.toml");
+    let text = "name = \"mine\"\ndescription = \"\"\nprograms = [\"mine\"]\n[[pattern]]\n\
+                name = \"p\"\nregex = '^from <ip>$'\nhit = [{ line = 'by 192.0.2.1', ip = '192.0.2.1' }]\n";
+    std::fs::write(&filter, text).unwrap();
+    let config = format!("[server]\nfilters = [{folder:?}]\n[jail.mine]\n");
+    let said = error(&config);
+    assert!(said.contains("mine.toml:7:8: pattern `p`: a hit, but nothing matches it"), "{said}");
+    std::fs::write(&filter, text.replace("by 192", "from 192")).unwrap();
+    assert_eq!(plan(&config).filters[0].name, "mine");
+}

@@ -1,0 +1,149 @@
+//! Orders from the operator, over a unix socket: one JSON object a line, one answer each.
+//!
+//! Owns the protocol, the server's socket and the client. The socket's folder and mode are the
+//! permission: who may open it may order. Refuses to know how an order is carried out.
+
+mod client;
+mod server;
+
+pub use client::{Client, ClientError};
+pub use server::{ClaimError, Claimed, serve};
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::{DurationWords, Prefix, Timestamp};
+
+/// What a client asks.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(tag = "command", rename_all = "lowercase", deny_unknown_fields)]
+pub enum Request {
+    /// How the daemon is.
+    Status,
+    /// The bans, or those that concern an address or prefix.
+    Bans {
+        /// Only these.
+        target: Option<Prefix>,
+    },
+    /// Ban somebody.
+    Ban {
+        /// Whom.
+        target: Prefix,
+        /// How long; the jail's ban time, or an hour, when not said.
+        time: Option<DurationWords>,
+        /// For which jail.
+        jail: Option<String>,
+    },
+    /// Lift bans.
+    Unban {
+        /// Whose; everybody's when not said.
+        target: Option<Prefix>,
+        /// Only what this jail holds.
+        jail: Option<String>,
+    },
+}
+
+/// What the daemon answers.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Response {
+    /// To [`Request::Status`].
+    Status(Box<Status>),
+    /// To [`Request::Bans`].
+    Bans(Vec<BanRow>),
+    /// To [`Request::Ban`]: the ban as it now stands.
+    Banned(BanRow),
+    /// To [`Request::Unban`]: who is free now, or banned for a shorter time.
+    Lifted(Vec<Prefix>),
+    /// It was not done.
+    Error(String),
+}
+
+/// One ban, as shown.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct BanRow {
+    /// Who.
+    pub offender: Prefix,
+    /// Since when, seconds since the epoch.
+    pub since: f64,
+    /// Until when; `null` is for ever.
+    pub until: Option<f64>,
+    /// Seconds left; `null` is for ever.
+    pub left: Option<f64>,
+    /// Who holds it.
+    pub jails: Vec<ShareRow>,
+}
+
+/// One jail's share of a ban, as shown.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ShareRow {
+    /// The jail; `manual` and `kernel` where none imposed it.
+    pub jail: String,
+    /// `hits`, `manual` or `kernel`.
+    pub origin: String,
+    /// Until when; `null` is for ever.
+    pub until: Option<f64>,
+}
+
+/// The daemon at a glance.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Status {
+    /// Its version.
+    pub version: String,
+    /// Its process.
+    pub pid: u32,
+    /// When it started, seconds since the epoch.
+    pub started: Timestamp,
+    /// The configuration in force.
+    pub config: String,
+    /// Whether bans are applied.
+    pub enforcing: bool,
+    /// By what, or why not, in words.
+    pub enforcement: String,
+    /// Where it listens.
+    pub listeners: Vec<ListenerRow>,
+    /// Where the metrics are.
+    pub metrics: String,
+    /// Filters compiled.
+    pub filters: usize,
+    /// Patterns compiled.
+    pub patterns: usize,
+    /// Counts since the start, by name.
+    pub counts: BTreeMap<String, u64>,
+    /// The jails.
+    pub jails: Vec<JailRow>,
+    /// Entries of the never-ban list.
+    pub never_ban: usize,
+}
+
+/// One listener, as shown.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ListenerRow {
+    /// `udp` or `tcp`.
+    pub protocol: String,
+    /// With the real port.
+    pub address: String,
+    /// `ban`, `count` or `refuse`.
+    pub trust: String,
+    /// Datagrams that the kernel dropped here; `null` for streams.
+    pub dropped: Option<u64>,
+}
+
+/// One jail, as shown.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct JailRow {
+    /// Its name.
+    pub name: String,
+    /// Its filter.
+    pub filter: String,
+    /// Hits since the start.
+    pub hits: u64,
+    /// Offenders that it bans now.
+    pub bans: usize,
+}
+
+/// Longest request or answer on one line. An answer of 500,000 bans has about 100 MB.
+const LONGEST_LINE: u64 = 256 << 20;
+/// Longest request.
+const LONGEST_REQUEST: u64 = 64 << 10;

@@ -1,0 +1,80 @@
+//! What the daemon says when it is ready.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::Duration;
+
+use super::open::Sockets;
+use crate::config::Plan;
+use crate::pipeline::Rules;
+
+pub(super) struct Facts<'a> {
+    pub(super) listening: &'a [String],
+    pub(super) metrics: SocketAddr,
+    pub(super) control: &'a Path,
+    pub(super) rules: &'a Rules,
+    pub(super) compiled: Duration,
+    pub(super) jails: usize,
+    pub(super) origin: &'a str,
+    pub(super) enforcement: &'a str,
+}
+
+/// The listeners with their real ports: `udp 127.0.0.1:5514 (trust ban)`.
+pub(super) fn listening(plan: &Plan, sockets: &Sockets) -> Vec<String> {
+    let udp = sockets.datagrams.iter().map(|it| (it.listener, it.receivers[0].local_address()));
+    let tcp = sockets
+        .streams
+        .iter()
+        .map(|it| (it.listener, it.socket.local_addr().unwrap_or(it.listener.address)));
+    debug_assert_eq!(plan.listeners.len(), sockets.datagrams.len() + sockets.streams.len());
+    udp.chain(tcp)
+        .map(|(listener, address)| {
+            format!("{} {address} (trust {})", listener.protocol, listener.trust)
+        })
+        .collect()
+}
+
+pub(super) fn print(facts: &Facts<'_>) {
+    let (filters, patterns) = facts.rules.matcher().size();
+    let version = env!("CARGO_PKG_VERSION");
+    println!("portcullis {version} is ready");
+    println!("  config     {}", facts.origin);
+    for (at, listener) in facts.listening.iter().enumerate() {
+        println!("  {:<10} {listener}", if at == 0 { "listening" } else { "" });
+    }
+    println!("  metrics    http://{}/metrics", facts.metrics);
+    println!("  control    {}", facts.control.display());
+    println!(
+        "  filters    {filters} filters with {patterns} patterns for {} jails, compiled in {} ms",
+        facts.jails,
+        facts.compiled.as_millis()
+    );
+    println!("  firewall   {}", facts.enforcement);
+    if let Some(line) = try_it(facts.listening) {
+        println!("Make something happen (an address set aside for documentation, RFC 5737):");
+        println!("  {line}");
+        println!("  portcullis bans");
+    }
+    // The banner may go into a pipe, where nobody sees it before the buffer is full.
+    _ = std::io::Write::flush(&mut std::io::stdout());
+}
+
+/// A `logger` line that makes five hits of the sshd jail, if there is a UDP listener to aim at.
+fn try_it(listening: &[String]) -> Option<String> {
+    let address: SocketAddr = listening
+        .iter()
+        .find_map(|it| it.strip_prefix("udp "))
+        .and_then(|it| it.split_whitespace().next())?
+        .parse()
+        .ok()?;
+    let host = if address.ip().is_unspecified() {
+        if address.is_ipv4() { "127.0.0.1".to_owned() } else { "::1".to_owned() }
+    } else {
+        address.ip().to_string()
+    };
+    Some(format!(
+        "for i in 1 2 3 4 5; do logger -n {host} -P {} -d -t sshd -i \
+         'Failed password for root from 203.0.113.7 port 4242 ssh2'; done",
+        address.port()
+    ))
+}

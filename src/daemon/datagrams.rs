@@ -1,0 +1,111 @@
+//! A UDP thread: its own socket, its own worker, until told to stop.
+
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use super::decide::Batch;
+use super::intake::{Intake, Seldom};
+use crate::input::udp::Receiver;
+use crate::metrics::{Metrics, Tally};
+use crate::model::{Timestamp, Trust};
+
+/// One thread's share of a UDP listener.
+pub(super) struct Datagrams {
+    pub(super) receiver: Receiver,
+    pub(super) trust: Trust,
+    pub(super) intake: Intake,
+    pub(super) hits: mpsc::Sender<Batch>,
+    pub(super) metrics: Arc<Metrics>,
+    /// What the kernel dropped at this listener, over all its threads.
+    pub(super) dropped: Tally,
+}
+
+impl Datagrams {
+    /// Starts the thread.
+    pub(super) fn start(
+        self,
+        name: String,
+        stop: CancellationToken,
+    ) -> std::io::Result<JoinHandle<()>> {
+        std::thread::Builder::new().name(name).spawn(move || self.run(&stop))
+    }
+
+    fn run(mut self, stop: &CancellationToken) {
+        let mut known_drops = 0;
+        let mut looked = Instant::now();
+        let mut complaint = (Seldom::default(), Seldom::default(), Seldom::default());
+        while !stop.is_cancelled() {
+            let came = self.receive(&mut complaint.0);
+            if came == 0 || looked.elapsed() >= LOOK_EVERY {
+                looked = Instant::now();
+                match self.receiver.kernel_dropped() {
+                    Ok(total) if total > known_drops => {
+                        let news = total - known_drops;
+                        self.dropped.add(news);
+                        known_drops = total;
+                        let address = self.receiver.local_address();
+                        complaint.1.complain(|_| {
+                            tracing::warn!(
+                                "udp {address}: the kernel dropped {news} datagrams before they \
+                                 were fetched ({total} in all)"
+                            );
+                        });
+                    }
+                    Ok(_) => {}
+                    Err(error) => complaint.2.complain(|_| tracing::error!("{error}")),
+                }
+            }
+        }
+    }
+
+    /// One system call's worth of datagrams; how many.
+    fn receive(&mut self, complaint: &mut Seldom) -> usize {
+        let (intake, trust, metrics) = (&mut self.intake, self.trust, &self.metrics);
+        let mut arrival = None;
+        let received = self.receiver.receive(WAIT, |datagram| {
+            let (now, _) = *arrival.get_or_insert_with(|| (Timestamp::now(), Instant::now()));
+            let address = datagram.sender.ip();
+            if datagram.bytes.is_empty() {
+                metrics.refused_empty.add(1);
+                complaint.complain(|count| {
+                    tracing::warn!("{count} empty datagrams, the last from {address}");
+                });
+                return;
+            }
+            let trust = intake.trust(address, trust);
+            intake.message(datagram.bytes, address, trust, datagram.truncated, now);
+        });
+        let count = received.unwrap_or_else(|error| {
+            complaint.complain(|_| tracing::error!("{error}"));
+            std::thread::sleep(AFTER_FAILURE);
+            0
+        });
+        if let Some((_, arrived)) = arrival {
+            self.metrics.received_udp.add(count as u64);
+            self.intake.show();
+            self.send(arrived);
+        }
+        count
+    }
+
+    /// Never waits: a slow decider must not cost datagrams. What does not fit is counted.
+    fn send(&mut self, arrived: Instant) {
+        if self.intake.hits.is_empty() {
+            return;
+        }
+        let hits = std::mem::take(&mut self.intake.hits);
+        let count = hits.len() as u64;
+        if self.hits.try_send(Batch { hits, arrived }).is_err() {
+            self.metrics.hits_lost.add(count);
+        }
+    }
+}
+
+/// So long at most until a stop is noticed.
+const WAIT: Duration = Duration::from_millis(100);
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+const AFTER_FAILURE: Duration = Duration::from_millis(50);

@@ -1,0 +1,217 @@
+//! The thread that talks to the kernel, and the decider's end of the queue to it.
+//!
+//! The queue is bounded. When it is full nothing blocks and nothing is lost: the queue is marked
+//! stale, and the decider sends one snapshot of everything later.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use crate::ban::Change;
+use crate::enforce::{Backend, EnforceError};
+use crate::metrics::Metrics;
+use crate::model::{Prefix, Timestamp, Until};
+
+/// The decider's end.
+#[derive(Debug)]
+pub(super) struct GateQueue {
+    work: SyncSender<Work>,
+    state: Arc<State>,
+    metrics: Arc<Metrics>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// The kernel is not as the ledger says; a snapshot is wanted.
+    stale: AtomicBool,
+    /// Take everything away at the end.
+    flush: AtomicBool,
+}
+
+/// Everything that the kernel shall hold.
+#[derive(Debug, Default)]
+pub(super) struct Snapshot {
+    pub(super) bans: Vec<(Prefix, Until)>,
+    pub(super) never: Vec<Prefix>,
+}
+
+#[derive(Debug)]
+enum Work {
+    /// With the arrival of the line that led to it, if one did.
+    Changes(Vec<Change>, Option<Instant>),
+    Snapshot(Snapshot),
+    Never(Vec<Prefix>),
+}
+
+/// Starts the thread.
+pub(super) fn start(
+    backend: Box<dyn Backend>,
+    metrics: Arc<Metrics>,
+) -> std::io::Result<(GateQueue, JoinHandle<()>)> {
+    let (work, queue) = sync_channel(QUEUE);
+    let state = Arc::new(State::default());
+    let thread = Gate { backend, state: Arc::clone(&state), metrics: Arc::clone(&metrics) };
+    let thread =
+        std::thread::Builder::new().name("enforce".into()).spawn(move || thread.run(&queue))?;
+    Ok((GateQueue { work, state, metrics }, thread))
+}
+
+impl GateQueue {
+    /// Hands over changes, in order.
+    pub(super) fn send(&self, changes: Vec<Change>, arrived: Option<Instant>) {
+        if !changes.is_empty() {
+            self.queue(Work::Changes(changes, arrived));
+        }
+    }
+
+    /// Hands over the never-ban list.
+    pub(super) fn send_never(&self, never: Vec<Prefix>) {
+        self.queue(Work::Never(never));
+    }
+
+    /// Hands over everything. Answers a call of [`is_stale`](GateQueue::is_stale).
+    pub(super) fn send_snapshot(&self, snapshot: Snapshot) {
+        self.queue(Work::Snapshot(snapshot));
+    }
+
+    /// Whether a snapshot is wanted; asked once, the answer is forgotten.
+    pub(super) fn is_stale(&self) -> bool {
+        self.state.stale.swap(false, Ordering::Relaxed)
+    }
+
+    /// At the end of the queue, take everything out of the kernel.
+    pub(super) fn flush_at_end(&self) {
+        self.state.flush.store(true, Ordering::Relaxed);
+    }
+
+    fn queue(&self, work: Work) {
+        self.metrics.enforce_queue.change(1);
+        match self.work.try_send(work) {
+            Ok(()) => {}
+            Err(TrySendError::Full(_)) => {
+                self.metrics.enforce_queue.change(-1);
+                self.metrics.enforce_stale.add(1);
+                self.state.stale.store(true, Ordering::Relaxed);
+            }
+            // The thread is gone only when the daemon stops, or has panicked and said so.
+            Err(TrySendError::Disconnected(_)) => {}
+        }
+    }
+}
+
+struct Gate {
+    backend: Box<dyn Backend>,
+    state: Arc<State>,
+    metrics: Arc<Metrics>,
+}
+
+impl Gate {
+    fn run(mut self, queue: &Receiver<Work>) {
+        let mut looked = Instant::now();
+        loop {
+            match queue.recv_timeout(LOOK_EVERY) {
+                Ok(work) => self.take(work, queue),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => break,
+            }
+            if looked.elapsed() >= LOOK_EVERY {
+                self.look();
+                looked = Instant::now();
+            }
+        }
+        self.look();
+        if self.state.flush.load(Ordering::Relaxed)
+            && let Err(error) = self.backend.remove()
+        {
+            tracing::error!("cannot take the table away: {error}");
+        }
+    }
+
+    /// Does `work`, and with it whatever changes wait behind it: one transaction for many.
+    fn take(&mut self, work: Work, queue: &Receiver<Work>) {
+        let mut next = Some(work);
+        while let Some(work) = next.take() {
+            self.done_one();
+            let result = match work {
+                Work::Snapshot(snapshot) => {
+                    self.backend.sync(&snapshot.bans, &snapshot.never, Timestamp::now())
+                }
+                Work::Never(never) => self.backend.set_never(&never),
+                Work::Changes(mut changes, arrived) => {
+                    let mut arrivals = Vec::from_iter(arrived);
+                    while changes.len() < MOST_TOGETHER {
+                        match queue.try_recv() {
+                            Ok(Work::Changes(more, arrived)) => {
+                                self.done_one();
+                                changes.extend(more);
+                                arrivals.extend(arrived);
+                            }
+                            Ok(other) => {
+                                next = Some(other);
+                                break;
+                            }
+                            Err(_) => break,
+                        }
+                    }
+                    let result = self.backend.apply(&changes, Timestamp::now());
+                    if result.is_ok() {
+                        for arrived in arrivals {
+                            self.metrics.enforcement.record(arrived.elapsed().as_secs_f64());
+                        }
+                    }
+                    result
+                }
+            };
+            if let Err(error) = result {
+                self.failed(&error);
+            }
+        }
+    }
+
+    /// Fetches what the kernel counted, and sees whether somebody changed the table.
+    fn look(&mut self) {
+        match self.backend.is_intact() {
+            Ok(true) => {}
+            Ok(false) => {
+                tracing::warn!("the firewall table was changed by somebody else; mending it");
+                self.metrics.enforce_repairs.add(1);
+                self.state.stale.store(true, Ordering::Relaxed);
+                return;
+            }
+            Err(error) => return self.failed(&error),
+        }
+        match self.backend.drops() {
+            Ok(drops) => {
+                for ((packets, bytes), tally) in self.metrics.gate.iter().zip([drops.v4, drops.v6])
+                {
+                    packets.raise_to(tally.packets);
+                    bytes.raise_to(tally.bytes);
+                }
+            }
+            Err(error) => self.failed(&error),
+        }
+    }
+
+    fn failed(&self, error: &EnforceError) {
+        tracing::error!("{error}");
+        self.metrics.enforce_errors.add(1);
+        self.state.stale.store(true, Ordering::Relaxed);
+        // The snapshot that follows would fail at once as well when the cause is still there.
+        std::thread::sleep(AFTER_FAILURE);
+    }
+
+    fn done_one(&self) {
+        self.metrics.enforce_queue.change(-1);
+    }
+}
+
+/// Pieces of work that wait: a burst of this many offences while one transaction runs.
+const QUEUE: usize = 4_096;
+
+/// Changes in one transaction: 4 to 5 ms of kernel time (`shared/nftables.md`).
+const MOST_TOGETHER: usize = 1_000;
+
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+const AFTER_FAILURE: Duration = Duration::from_millis(200);

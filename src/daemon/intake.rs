@@ -1,0 +1,122 @@
+//! From received bytes to hits, in place: what UDP threads and stream tasks have in common.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::input::Senders;
+use crate::metrics::Metrics;
+use crate::model::{Timestamp, Trust};
+use crate::pipeline::{Hit, Rules, Speaker, Worker};
+use crate::syslog::Dialect;
+
+/// One worker with what it has counted since the figures were last shown.
+pub(super) struct Intake {
+    worker: Worker,
+    senders: Arc<Senders>,
+    metrics: Arc<Metrics>,
+    /// Who spoke last: looked up once for a run of his lines.
+    last: Option<(IpAddr, Trust, Trust)>,
+    /// Found and not yet sent.
+    pub(super) hits: Vec<Hit>,
+    counted: Counted,
+    cache: (usize, usize),
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Counted {
+    parsed: [u64; 3],
+    truncated: u64,
+    refused: u64,
+}
+
+impl Intake {
+    pub(super) fn new(
+        rules: &Arc<Rules>,
+        senders: &Arc<Senders>,
+        metrics: &Arc<Metrics>,
+    ) -> Intake {
+        Intake {
+            worker: Worker::new(Arc::clone(rules)),
+            senders: Arc::clone(senders),
+            metrics: Arc::clone(metrics),
+            last: None,
+            hits: Vec::new(),
+            counted: Counted::default(),
+            cache: (0, 0),
+        }
+    }
+
+    /// How far `address` is trusted at a listener.
+    pub(super) fn trust(&mut self, address: IpAddr, listener: Trust) -> Trust {
+        match self.last {
+            Some((known, at, trust)) if known == address && at == listener => trust,
+            _ => {
+                let trust = self.senders.trust(address, listener);
+                self.last = Some((address, listener, trust));
+                trust
+            }
+        }
+    }
+
+    /// Takes one message.
+    ///
+    /// One that was cut may name the beginning of an address: its hits are counted, no more.
+    pub(super) fn message(
+        &mut self,
+        bytes: &[u8],
+        address: IpAddr,
+        trust: Trust,
+        truncated: bool,
+        now: Timestamp,
+    ) {
+        let trust = match (trust, truncated) {
+            (Trust::Refuse, _) => {
+                self.counted.refused += 1;
+                return;
+            }
+            (Trust::Ban, true) => Trust::Count,
+            (trust, _) => trust,
+        };
+        let message = self.worker.line(bytes, Speaker { address, trust }, now, &mut self.hits);
+        self.counted.parsed[message.dialect as usize] += 1;
+        self.counted.truncated += u64::from(truncated);
+    }
+
+    /// Adds what was counted to the metrics: once a batch, not once a line.
+    pub(super) fn show(&mut self) {
+        let Counted { parsed, truncated, refused } = std::mem::take(&mut self.counted);
+        for dialect in [Dialect::Rfc5424, Dialect::Rfc3164, Dialect::Bare] {
+            self.metrics.parsed(dialect).add(parsed[dialect as usize]);
+        }
+        self.metrics.truncated.add(truncated);
+        self.metrics.refused_sender.add(refused);
+        let clears = self.worker.scratch().cache_clears();
+        let bytes = self.worker.scratch().cache_bytes();
+        if (bytes, clears) != self.cache {
+            self.metrics.automaton_clears.add((clears - self.cache.1) as u64);
+            self.metrics.automaton_bytes.change(bytes as i64 - self.cache.0 as i64);
+            self.cache = (bytes, clears);
+        }
+    }
+}
+
+/// Says the first of a kind aloud, and then at most once a minute with how many there were.
+#[derive(Debug, Default)]
+pub(super) struct Seldom {
+    last: Option<Instant>,
+    unsaid: u64,
+}
+
+impl Seldom {
+    /// Counts one; `say` is called with the number since it was last called, if it is time.
+    pub(super) fn complain(&mut self, say: impl FnOnce(u64)) {
+        self.unsaid += 1;
+        if self.last.is_none_or(|last| last.elapsed() >= A_MINUTE) {
+            self.last = Some(Instant::now());
+            say(std::mem::take(&mut self.unsaid));
+        }
+    }
+}
+
+const A_MINUTE: Duration = Duration::from_secs(60);

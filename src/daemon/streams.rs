@@ -1,0 +1,169 @@
+//! TCP listeners and their connections, as tokio tasks. A connection borrows a worker for the time
+//! that it takes to go through what it has read, and waits for the decider when that is slow: so
+//! TCP pushes back to the sender, and nothing is lost.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
+use std::time::{Duration, Instant};
+
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, mpsc};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::decide::Batch;
+use super::intake::{Intake, Seldom};
+use crate::input::framing::{Deframer, Frame, Limits};
+use crate::metrics::Metrics;
+use crate::model::{Timestamp, Trust, normal_address};
+
+/// What all TCP listeners share.
+pub(super) struct Streams {
+    /// One for each thread of the runtime, so that a task always finds a free one.
+    pub(super) intakes: Vec<Mutex<Intake>>,
+    pub(super) hits: mpsc::Sender<Batch>,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) places: Arc<Semaphore>,
+    pub(super) complaint: Mutex<Seldom>,
+}
+
+impl Streams {
+    /// Accepts at `listener` until `stop`.
+    pub(super) async fn listen(
+        self: Arc<Streams>,
+        listener: std::net::TcpListener,
+        trust: Trust,
+        tasks: TaskTracker,
+        stop: CancellationToken,
+    ) -> io::Result<()> {
+        let listener = TcpListener::from_std(listener)?;
+        loop {
+            let accepted = tokio::select! {
+                () = stop.cancelled() => return Ok(()),
+                accepted = listener.accept() => accepted,
+            };
+            let (stream, peer) = match accepted {
+                Ok(accepted) => accepted,
+                Err(error) => {
+                    self.complain(|count| tracing::error!("accept failed {count} times: {error}"));
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                    continue;
+                }
+            };
+            let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else {
+                self.metrics.refused_connections.add(1);
+                self.complain(|count| {
+                    tracing::warn!(
+                        "{count} connections refused, the last from {peer}: \
+                                    {MOST_CONNECTIONS} are open"
+                    );
+                });
+                continue;
+            };
+            let (streams, stop) = (Arc::clone(&self), stop.clone());
+            tasks.spawn(async move {
+                streams.metrics.connections.change(1);
+                tokio::select! {
+                    () = stop.cancelled() => {}
+                    () = streams.connection(stream, peer, trust) => {}
+                }
+                streams.metrics.connections.change(-1);
+                drop(place);
+            });
+        }
+    }
+
+    async fn connection(&self, stream: TcpStream, peer: SocketAddr, listener: Trust) {
+        let address = normal_address(peer.ip());
+        let trust = self.intake().trust(address, listener);
+        let mut deframer = Deframer::new(Limits::default());
+        let keepalive = socket2::TcpKeepalive::new().with_time(KEEPALIVE);
+        // Without it a sender that vanished would hold its place for ever.
+        _ = socket2::SockRef::from(&stream).set_tcp_keepalive(&keepalive);
+        loop {
+            let quiet = tokio::time::timeout(QUIET, stream.readable()).await;
+            let Ok(readable) = quiet else {
+                deframer.shrink();
+                continue;
+            };
+            if readable.is_err() {
+                return;
+            }
+            let read = match stream.try_read(deframer.space()) {
+                Ok(0) => break,
+                Ok(read) => read,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => continue,
+                Err(_) => {
+                    // A reset may have cut the last line anywhere.
+                    let ((), batch) = self.frames(address, trust, |each| {
+                        deframer.finish(|frame| each(Frame { truncated: true, ..frame }));
+                    });
+                    self.send(batch).await;
+                    return;
+                }
+            };
+            let (outcome, batch) = self.frames(address, trust, |each| deframer.filled(read, each));
+            self.send(batch).await;
+            if let Err(error) = outcome {
+                self.metrics.refused_framing.add(1);
+                self.complain(|count| {
+                    tracing::warn!("{count} connections closed, the last from {peer}: {error}");
+                });
+                return;
+            }
+        }
+        let ((), batch) = self.frames(address, trust, |each| deframer.finish(each));
+        self.send(batch).await;
+    }
+
+    /// Lets a worker go through the frames that `source` hands out.
+    fn frames<T>(
+        &self,
+        address: std::net::IpAddr,
+        trust: Trust,
+        source: impl FnOnce(&mut dyn FnMut(Frame<'_>)) -> T,
+    ) -> (T, Option<Batch>) {
+        let arrived = Instant::now();
+        let now = Timestamp::now();
+        let mut intake = self.intake();
+        let mut count = 0;
+        let outcome = source(&mut |frame: Frame<'_>| {
+            count += 1;
+            intake.message(frame.bytes, address, trust, frame.truncated, now);
+        });
+        self.metrics.received_tcp.add(count);
+        intake.show();
+        let hits = std::mem::take(&mut intake.hits);
+        (outcome, (!hits.is_empty()).then_some(Batch { hits, arrived }))
+    }
+
+    async fn send(&self, batch: Option<Batch>) {
+        if let Some(batch) = batch {
+            // The decider goes away only when the daemon stops.
+            _ = self.hits.send(batch).await;
+        }
+    }
+
+    fn intake(&self) -> MutexGuard<'_, Intake> {
+        for intake in &self.intakes {
+            match intake.try_lock() {
+                Ok(guard) => return guard,
+                Err(TryLockError::Poisoned(poisoned)) => return poisoned.into_inner(),
+                Err(TryLockError::WouldBlock) => {}
+            }
+        }
+        self.intakes[0].lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn complain(&self, say: impl FnOnce(u64)) {
+        self.complaint.lock().unwrap_or_else(PoisonError::into_inner).complain(say);
+    }
+}
+
+/// Open connections at a time, over all listeners; further ones are closed at once, and counted.
+pub(super) const MOST_CONNECTIONS: usize = 1_024;
+
+/// After so long without a byte a connection gives its buffer back.
+const QUIET: Duration = Duration::from_secs(30);
+const KEEPALIVE: Duration = Duration::from_secs(120);

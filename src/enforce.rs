@@ -1,0 +1,78 @@
+//! Changes to the kernel: what the ledger says becomes what the firewall does.
+//!
+//! Enters: [`Change`]s, and now and then the whole list. Leaves: nothing but effects, and the
+//! figures that the kernel keeps. Refuses to know hits, jails and why somebody is banned.
+
+pub mod nftables;
+mod observe;
+
+pub use nftables::{Drops, Gate, GateError, Tally};
+pub use observe::Observe;
+
+use crate::ban::Change;
+use crate::model::{Prefix, Timestamp, Until};
+
+/// Something that keeps banned offenders out.
+pub trait Backend: Send {
+    /// Makes the changes, in order, all or none.
+    fn apply(&mut self, changes: &[Change], now: Timestamp) -> Result<(), EnforceError>;
+
+    /// Makes the kernel hold exactly this. What stays is never absent meanwhile.
+    fn sync(
+        &mut self,
+        bans: &[(Prefix, Until)],
+        never: &[Prefix],
+        now: Timestamp,
+    ) -> Result<(), EnforceError>;
+
+    /// Replaces the list of those who are let in whatever is banned.
+    fn set_never(&mut self, never: &[Prefix]) -> Result<(), EnforceError>;
+
+    /// What was dropped since the table was made.
+    fn drops(&mut self) -> Result<Drops, EnforceError>;
+
+    /// Whether everything that enforcement needs is still there.
+    fn is_intact(&mut self) -> Result<bool, EnforceError>;
+
+    /// Takes everything away.
+    fn remove(self: Box<Self>) -> Result<(), EnforceError>;
+}
+
+/// Why the kernel did not do as told.
+#[derive(Debug, thiserror::Error)]
+pub enum EnforceError {
+    /// nftables refused.
+    #[error(transparent)]
+    Nftables(#[from] GateError),
+}
+
+impl Backend for Gate {
+    fn apply(&mut self, changes: &[Change], now: Timestamp) -> Result<(), EnforceError> {
+        Ok(Gate::apply(self, changes, now)?)
+    }
+
+    fn sync(
+        &mut self,
+        bans: &[(Prefix, Until)],
+        never: &[Prefix],
+        now: Timestamp,
+    ) -> Result<(), EnforceError> {
+        Ok(Gate::sync(self, bans, never, now)?)
+    }
+
+    fn set_never(&mut self, never: &[Prefix]) -> Result<(), EnforceError> {
+        Ok(Gate::set_never(self, never)?)
+    }
+
+    fn drops(&mut self) -> Result<Drops, EnforceError> {
+        Ok(Gate::drops(self)?)
+    }
+
+    fn is_intact(&mut self) -> Result<bool, EnforceError> {
+        Ok(Gate::is_intact(self)?)
+    }
+
+    fn remove(self: Box<Self>) -> Result<(), EnforceError> {
+        Ok(Gate::remove(*self)?)
+    }
+}

@@ -1,0 +1,40 @@
+//! The backend that only looks on: bans are decided, shown and counted, not applied.
+
+use super::{Backend, Drops, EnforceError};
+use crate::ban::Change;
+use crate::model::{Prefix, Timestamp, Until};
+
+/// Enforces nothing, and never fails.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Observe;
+
+impl Backend for Observe {
+    fn apply(&mut self, _: &[Change], _: Timestamp) -> Result<(), EnforceError> {
+        Ok(())
+    }
+
+    fn sync(
+        &mut self,
+        _: &[(Prefix, Until)],
+        _: &[Prefix],
+        _: Timestamp,
+    ) -> Result<(), EnforceError> {
+        Ok(())
+    }
+
+    fn set_never(&mut self, _: &[Prefix]) -> Result<(), EnforceError> {
+        Ok(())
+    }
+
+    fn drops(&mut self) -> Result<Drops, EnforceError> {
+        Ok(Drops::default())
+    }
+
+    fn is_intact(&mut self) -> Result<bool, EnforceError> {
+        Ok(true)
+    }
+
+    fn remove(self: Box<Self>) -> Result<(), EnforceError> {
+        Ok(())
+    }
+}

@@ -1,0 +1,314 @@
+//! Every metric once, as a typed handle; and the HTTP endpoint that shows them.
+//!
+//! Owns the names. Everybody else holds handles. A [`Tally`] can be read back as well, because
+//! `status` shows the same figures without a scrape.
+
+mod http;
+mod tally;
+
+pub use http::{Endpoint, Readiness, bind, serve};
+pub use tally::{Level, Tally};
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use metrics::{Histogram, counter, describe_counter, describe_gauge, describe_histogram, gauge};
+use metrics::{Unit, histogram};
+use metrics_exporter_prometheus::{
+    Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder,
+};
+
+use crate::ban::Origin;
+use crate::model::JailId;
+use crate::syslog::Dialect;
+
+/// All handles of one daemon.
+#[derive(Debug)]
+pub struct Metrics {
+    recorder: Recorder,
+    /// Messages that came in over UDP, refused ones included.
+    pub received_udp: Tally,
+    /// The same over TCP.
+    pub received_tcp: Tally,
+    parsed: [Tally; 3],
+    /// Messages cut to the frame limit.
+    pub truncated: Tally,
+    /// Datagrams without a byte in them.
+    pub refused_empty: Tally,
+    /// Messages of senders that are refused.
+    pub refused_sender: Tally,
+    /// Connections closed for framing that cannot be read.
+    pub refused_framing: Tally,
+    /// Connections closed at once because there were too many.
+    pub refused_connections: Tally,
+    /// Open TCP connections.
+    pub connections: Level,
+    hits: Vec<Tally>,
+    /// Hits that were lost because the decider did not keep up with UDP.
+    pub hits_lost: Tally,
+    /// Hits of senders whose word does not ban.
+    pub hits_untrusted: Tally,
+    /// Hits in which a sender named himself.
+    pub hits_self: Tally,
+    /// Offences of somebody on the never-ban list.
+    pub refused_never: Tally,
+    /// Offences for which the ledger had no room.
+    pub refused_full: Tally,
+    /// Offenders watched.
+    pub watched: Level,
+    /// Offenders that made room for others.
+    pub displaced: Tally,
+    /// Entries of the never-ban list.
+    pub never_ban: Level,
+    /// Changes that wait for the kernel.
+    pub enforce_queue: Level,
+    /// Times that the queue to the kernel was full, and a snapshot was sent later.
+    pub enforce_stale: Tally,
+    /// Transactions that the kernel refused.
+    pub enforce_errors: Tally,
+    /// Times that the kernel's table was found changed by others, and mended.
+    pub enforce_repairs: Tally,
+    /// Arrival of a line to the kernel's acknowledgement, seconds.
+    pub enforcement: Histogram,
+    /// Packets and bytes dropped at the gate, by family.
+    pub gate: [(Tally, Tally); 2],
+    /// Bytes that the workers' automata hold.
+    pub automaton_bytes: Level,
+    /// Times that an automaton's cache was full and began anew.
+    pub automaton_clears: Tally,
+    bans: Mutex<Bans>,
+    kernel_dropped: Mutex<HashMap<String, Tally>>,
+}
+
+/// The recorder is kept to make handles of labels that come up later.
+struct Recorder(PrometheusRecorder, PrometheusHandle);
+
+impl std::fmt::Debug for Recorder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Recorder")
+    }
+}
+
+#[derive(Debug, Default)]
+struct Bans {
+    held: HashMap<Arc<str>, Level>,
+    total: HashMap<(Arc<str>, Origin), Tally>,
+}
+
+impl Metrics {
+    /// Handles for these jails, in the order of their ids.
+    pub fn new(jails: &[Arc<str>]) -> Arc<Metrics> {
+        let recorder = PrometheusBuilder::new()
+            .set_buckets_for_metric(Matcher::Full(ENFORCEMENT.into()), &ENFORCEMENT_BUCKETS)
+            .unwrap_or_else(|_| PrometheusBuilder::new())
+            .build_recorder();
+        let handle = recorder.handle();
+        metrics::with_local_recorder(&recorder, describe);
+        let recorder = Recorder(recorder, handle);
+        let made = metrics::with_local_recorder(&recorder.0, || Metrics::handles(jails));
+        Arc::new(Metrics { recorder, ..made })
+    }
+
+    fn handles(jails: &[Arc<str>]) -> Metrics {
+        let refused = |reason| Tally::new(counter!(REFUSED, "reason" => reason));
+        let received = |protocol| Tally::new(counter!(RECEIVED, "protocol" => protocol));
+        let parsed = |dialect: Dialect| Tally::new(counter!(PARSED, "dialect" => dialect.name()));
+        let spared = |reason| Tally::new(counter!(SPARED, "reason" => reason));
+        let gate = |family| {
+            (
+                Tally::new(counter!(GATE_PACKETS, "family" => family)),
+                Tally::new(counter!(GATE_BYTES, "family" => family)),
+            )
+        };
+        let hits = |jail: &Arc<str>| Tally::new(counter!(HITS, "jail" => jail.to_string()));
+        gauge!(BUILD, "version" => env!("CARGO_PKG_VERSION")).set(1.0);
+        let empty = PrometheusBuilder::new().build_recorder();
+        let handle = empty.handle();
+        Metrics {
+            recorder: Recorder(empty, handle),
+            received_udp: received("udp"),
+            received_tcp: received("tcp"),
+            parsed: [Dialect::Rfc5424, Dialect::Rfc3164, Dialect::Bare].map(parsed),
+            truncated: Tally::new(counter!(TRUNCATED)),
+            refused_empty: refused("empty"),
+            refused_sender: refused("sender"),
+            refused_framing: refused("framing"),
+            refused_connections: refused("connections"),
+            connections: Level::new(gauge!(CONNECTIONS)),
+            hits: jails.iter().map(hits).collect(),
+            hits_lost: Tally::new(counter!(HITS_LOST)),
+            hits_untrusted: spared("untrusted"),
+            hits_self: spared("self"),
+            refused_never: spared("never_ban"),
+            refused_full: spared("ledger_full"),
+            watched: Level::new(gauge!(WATCHED)),
+            displaced: Tally::new(counter!(DISPLACED)),
+            never_ban: Level::new(gauge!(NEVER_BAN)),
+            enforce_queue: Level::new(gauge!(ENFORCE_QUEUE)),
+            enforce_stale: Tally::new(counter!(ENFORCE_STALE)),
+            enforce_errors: Tally::new(counter!(ENFORCE_ERRORS)),
+            enforce_repairs: Tally::new(counter!(ENFORCE_REPAIRS)),
+            enforcement: histogram!(ENFORCEMENT),
+            gate: ["ipv4", "ipv6"].map(gate),
+            automaton_bytes: Level::new(gauge!(AUTOMATON_BYTES)),
+            automaton_clears: Tally::new(counter!(AUTOMATON_CLEARS)),
+            bans: Mutex::default(),
+            kernel_dropped: Mutex::default(),
+        }
+    }
+
+    /// The count of messages parsed in a dialect.
+    pub fn parsed(&self, dialect: Dialect) -> &Tally {
+        &self.parsed[dialect as usize]
+    }
+
+    /// The count of a jail's hits.
+    pub fn hits(&self, jail: JailId) -> &Tally {
+        &self.hits[usize::from(jail.0)]
+    }
+
+    /// The count of what the kernel dropped at one listener, because nobody fetched it in time.
+    pub fn kernel_dropped(&self, listener: &str) -> Tally {
+        let mut known = self.kernel_dropped.lock().unwrap_or_else(PoisonError::into_inner);
+        let make = || {
+            metrics::with_local_recorder(&self.recorder.0, || {
+                Tally::new(counter!(KERNEL_DROPPED, "listener" => listener.to_owned()))
+            })
+        };
+        known.entry(listener.to_owned()).or_insert_with(make).clone()
+    }
+
+    /// A ban was imposed.
+    pub fn ban_imposed(&self, jail: &Arc<str>, origin: Origin) {
+        let mut bans = self.bans.lock().unwrap_or_else(PoisonError::into_inner);
+        let make = || {
+            metrics::with_local_recorder(&self.recorder.0, || {
+                let (jail, origin) = (jail.to_string(), origin.to_string());
+                Tally::new(counter!(BANS_TOTAL, "jail" => jail, "origin" => origin))
+            })
+        };
+        bans.total.entry((Arc::clone(jail), origin)).or_insert_with(make).add(1);
+    }
+
+    /// How many offenders each jail holds now.
+    pub fn set_bans(&self, by_jail: &HashMap<Arc<str>, usize>) {
+        let mut bans = self.bans.lock().unwrap_or_else(PoisonError::into_inner);
+        for (jail, held) in bans.held.iter() {
+            held.set(by_jail.get(jail).copied().unwrap_or(0));
+        }
+        for (jail, count) in by_jail {
+            let make = || {
+                metrics::with_local_recorder(&self.recorder.0, || {
+                    Level::new(gauge!(BANS, "jail" => jail.to_string()))
+                })
+            };
+            bans.held.entry(Arc::clone(jail)).or_insert_with(make).set(*count);
+        }
+    }
+
+    /// The exposition in Prometheus' text format.
+    pub fn render(&self) -> String {
+        self.recorder.1.run_upkeep();
+        self.recorder.1.render()
+    }
+}
+
+const RECEIVED: &str = "portcullis_messages_received_total";
+const KERNEL_DROPPED: &str = "portcullis_kernel_dropped_datagrams_total";
+const REFUSED: &str = "portcullis_messages_refused_total";
+const PARSED: &str = "portcullis_messages_parsed_total";
+const TRUNCATED: &str = "portcullis_messages_truncated_total";
+const CONNECTIONS: &str = "portcullis_connections";
+const HITS: &str = "portcullis_hits_total";
+const HITS_LOST: &str = "portcullis_hits_lost_total";
+const SPARED: &str = "portcullis_offenders_spared_total";
+const WATCHED: &str = "portcullis_offenders_watched";
+const DISPLACED: &str = "portcullis_offenders_displaced_total";
+const BANS: &str = "portcullis_bans";
+const BANS_TOTAL: &str = "portcullis_bans_total";
+const NEVER_BAN: &str = "portcullis_never_ban_entries";
+const ENFORCE_QUEUE: &str = "portcullis_enforce_queue_changes";
+const ENFORCE_STALE: &str = "portcullis_enforce_stale_total";
+const ENFORCE_ERRORS: &str = "portcullis_enforce_errors_total";
+const ENFORCE_REPAIRS: &str = "portcullis_enforce_repairs_total";
+const ENFORCEMENT: &str = "portcullis_enforcement_seconds";
+const GATE_PACKETS: &str = "portcullis_gate_dropped_packets_total";
+const GATE_BYTES: &str = "portcullis_gate_dropped_bytes_total";
+const AUTOMATON_BYTES: &str = "portcullis_automaton_bytes";
+const AUTOMATON_CLEARS: &str = "portcullis_automaton_clears_total";
+const BUILD: &str = "portcullis_build_info";
+
+/// From 50 µs, a lone element on an idle kernel, to 5 s, a kernel in trouble.
+const ENFORCEMENT_BUCKETS: [f64; 14] = [
+    0.000_05, 0.000_1, 0.000_2, 0.000_5, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 1.0, 5.0,
+];
+
+fn describe() {
+    let counters = [
+        (RECEIVED, "Messages received, by protocol."),
+        (KERNEL_DROPPED, "Datagrams that the kernel dropped before they were fetched."),
+        (REFUSED, "Messages and connections refused, by reason."),
+        (PARSED, "Messages parsed, by dialect of syslog."),
+        (TRUNCATED, "Messages cut to the frame limit; the tail was discarded."),
+        (HITS, "Messages that matched a pattern, by jail."),
+        (HITS_LOST, "Hits from UDP lost because the decider did not keep up."),
+        (SPARED, "Hits and offences that did not lead to a ban, by reason."),
+        (DISPLACED, "Watched offenders that made room for others in a full table."),
+        (BANS_TOTAL, "Bans imposed, by jail and origin."),
+        (ENFORCE_STALE, "Times that the queue to the kernel was full; a snapshot follows."),
+        (ENFORCE_ERRORS, "Transactions that the kernel refused."),
+        (ENFORCE_REPAIRS, "Times that others changed the kernel's table, and it was mended."),
+        (GATE_PACKETS, "Packets dropped at the gate, by family."),
+        (GATE_BYTES, "Bytes dropped at the gate, by family."),
+        (AUTOMATON_CLEARS, "Times that a full automaton cache began anew."),
+    ];
+    for (name, text) in counters {
+        describe_counter!(name, text);
+    }
+    let gauges = [
+        (CONNECTIONS, "Open TCP connections."),
+        (WATCHED, "Offenders watched, over all jails."),
+        (BANS, "Offenders banned now, by jail."),
+        (NEVER_BAN, "Entries of the never-ban list."),
+        (ENFORCE_QUEUE, "Changes that wait for the kernel."),
+        (AUTOMATON_BYTES, "Bytes that the automata of all workers hold."),
+        (BUILD, "1, with the version as label."),
+    ];
+    for (name, text) in gauges {
+        describe_gauge!(name, text);
+    }
+    let text = "Arrival of the line that completed an offence to the kernel's acknowledgement.";
+    describe_histogram!(ENFORCEMENT, Unit::Seconds, text);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_counted_is_rendered_and_read_back() {
+        let jail: Arc<str> = "sshd".into();
+        let metrics = Metrics::new(&[Arc::clone(&jail)]);
+        metrics.received_udp.add(3);
+        metrics.hits(JailId(0)).add(2);
+        metrics.ban_imposed(&jail, Origin::Hits);
+        metrics.set_bans(&[(Arc::clone(&jail), 1)].into());
+        metrics.enforcement.record(0.000_3);
+        metrics.kernel_dropped("udp 127.0.0.1:514").raise_to(7);
+        let text = metrics.render();
+        for line in [
+            "portcullis_messages_received_total{protocol=\"udp\"} 3",
+            "portcullis_messages_received_total{protocol=\"tcp\"} 0",
+            "portcullis_hits_total{jail=\"sshd\"} 2",
+            "portcullis_bans_total{jail=\"sshd\",origin=\"hits\"} 1",
+            "portcullis_bans{jail=\"sshd\"} 1",
+            "portcullis_enforcement_seconds_bucket{le=\"0.0005\"} 1",
+            "portcullis_kernel_dropped_datagrams_total{listener=\"udp 127.0.0.1:514\"} 7",
+        ] {
+            assert!(text.contains(line), "{line} not in\n{text}");
+        }
+        assert_eq!(metrics.received_udp.get(), 3);
+        metrics.set_bans(&Default::default());
+        assert!(metrics.render().contains("portcullis_bans{jail=\"sshd\"} 0"));
+    }
+}
