@@ -16,10 +16,12 @@
 
 mod compile;
 mod extract;
+mod nearest;
 mod scan;
 
 pub use compile::CompileError;
 pub use extract::Found;
+pub use nearest::Nearest;
 
 use regex_automata::hybrid::dfa::{Cache, DFA};
 use regex_automata::meta;

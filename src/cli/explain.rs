@@ -11,8 +11,8 @@ use serde_json::{Map, Value, json};
 use super::lines::Lines;
 use super::show;
 use crate::config;
-use crate::filter::Library;
-use crate::matcher::{Found, Matcher};
+use crate::filter::{Filter, Library};
+use crate::matcher::{Found, Matcher, Nearest, PatternId};
 use crate::pipeline::{Rules, Worker, trial};
 use crate::syslog::Message;
 
@@ -42,7 +42,10 @@ pub(super) struct Explain {
 
 impl Explain {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
-        let rules = Arc::new(self.rules()?);
+        let filters = self.filters()?;
+        let nearest = Nearest::new(&filters)?;
+        let jails = vec![Vec::new(); filters.len()];
+        let rules = Arc::new(Rules::new(&filters, jails)?);
         let mut worker = Worker::new(Arc::clone(&rules));
         let mut lines = Lines::open(&self.file)?;
         let mut out = std::io::BufWriter::new(std::io::stdout().lock());
@@ -59,6 +62,9 @@ impl Explain {
                 writeln!(out, "{}", Value::Object(object))?;
             } else {
                 print(&mut out, number, &message, &hits)?;
+                if let (true, Some(pattern)) = (hits.is_empty(), nearest.of(message.text)) {
+                    print_near(&mut out, rules.matcher(), &filters, pattern)?;
+                }
             }
             // Somebody may be watching a pipe.
             if lines_wait(&self.file) {
@@ -76,16 +82,16 @@ impl Explain {
         Ok(ExitCode::SUCCESS)
     }
 
-    fn rules(&self) -> anyhow::Result<Rules> {
+    fn filters(&self) -> anyhow::Result<Vec<Filter>> {
         let Some(name) = &self.filter else {
-            return Ok(config::load(self.config.as_deref())?.rules()?);
+            return Ok(config::load(self.config.as_deref())?.filters);
         };
         let library = Library::new(config::filter_folders(self.config.as_deref())?);
         let filter = library.load(name)?;
         if !filter.is_built_in {
             trial::prove(&filter)?;
         }
-        Ok(Rules::new(&[filter], vec![Vec::new()])?)
+        Ok(vec![filter])
     }
 }
 
@@ -154,6 +160,23 @@ fn print(
         writeln!(out)?;
     }
     Ok(())
+}
+
+/// The line has a pattern's words and did not hit: what to look at.
+fn print_near(
+    out: &mut impl Write,
+    matcher: &Matcher,
+    filters: &[Filter],
+    near: PatternId,
+) -> std::io::Result<()> {
+    let filter = &filters[usize::from(near.filter.0)];
+    writeln!(
+        out,
+        "    no hit, though it has the words of {}/{} (which reads {})",
+        filter.name,
+        matcher.pattern_name(near),
+        filter.programs.join(", ")
+    )
 }
 
 /// Lines that come from a pipe are answered as they come.

@@ -246,7 +246,7 @@ fn never_ban(configured: &[(Prefix, Reason)], facts: &Facts) -> NeverBan {
 const MOST_OFFENDERS: usize = 1 << 20;
 
 /// Bans at a time. The kernel's sets are made for the same number.
-pub(super) const MOST_BANS: usize = 1 << 19;
+pub(super) const MOST_BANS: usize = 1 << 18;
 
 /// Gauges are set so often; counting the bans by jail takes about 10 ms with 100,000 of them.
 const SHOW_EVERY: Duration = Duration::from_millis(250);

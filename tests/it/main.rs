@@ -1,3 +1,5 @@
 //! All integration tests, one binary: corpora, and the real daemon with real packets.
 
+mod nftables;
 mod syslog;
+mod wire;

@@ -5,11 +5,11 @@ use std::time::{Duration, Instant};
 
 use super::expression::{DATA_VALUE, LIST_ELEMENT};
 use super::layout::{BanSet, Family, PROBE};
-use super::message::Attributes;
+use super::message::{Attributes, Writer};
 use super::objects::{
     COUNTER_BYTES, COUNTER_PACKETS, GET_ELEMENT, GET_GENERATION, GET_OBJECT, GET_RULE, GET_SET,
     GET_TABLE, OBJECT_COUNTER, OBJECT_DATA, OBJECT_NAME, OBJECT_TABLE, OBJECT_TYPE, OWNER,
-    RULE_HANDLE, RULE_TABLE, SET_NAME, SET_TABLE, TABLE_FLAGS, TABLE_HANDLE, TABLE_NAME,
+    RULE_HANDLE, RULE_TABLE, SET_COUNT, SET_NAME, SET_TABLE, TABLE_FLAGS, TABLE_HANDLE, TABLE_NAME,
     TABLE_OWNER,
 };
 use super::socket::{Link, Refusal};
@@ -101,6 +101,11 @@ pub(super) fn ban_sets(link: &mut Link, table: &str) -> Result<BTreeSet<BanSet>,
 }
 
 /// The elements of `sets`, and what was left of each when reading began.
+///
+/// While the kernel resizes a set's hash table a dump repeats some elements and misses others
+/// (rhashtable_walk_next begins anew), and says nothing of it. So a set is read until as many were
+/// seen as the kernel counts, or, where it does not count or counts some that have expired, until a
+/// further reading finds nothing new.
 pub(super) fn bans(
     link: &mut Link,
     table: &str,
@@ -109,13 +114,34 @@ pub(super) fn bans(
     let began = Instant::now();
     let mut bans = HashMap::new();
     for set in sets {
-        elements(link, table, &set.to_string(), |key, left| {
-            if let Some(prefix) = set.prefix(key) {
-                bans.insert(prefix, left.map(|left| left + began.elapsed()));
+        let before = bans.len();
+        let mut seen = before;
+        for reading in 1..=READINGS {
+            elements(link, table, &set.to_string(), |key, left| {
+                if let Some(prefix) = set.prefix(key) {
+                    bans.insert(prefix, left.map(|left| left + began.elapsed()));
+                }
+            })?;
+            let all = count(link, table, *set)?.is_some_and(|count| bans.len() - before >= count);
+            if all || (reading > 1 && bans.len() == seen) {
+                break;
             }
-        })?;
+            seen = bans.len();
+        }
     }
     Ok(bans)
+}
+
+/// How many elements the kernel counts in a set, those included that expired within the last
+/// second. Kernels before 6.17 or so do not tell.
+fn count(link: &mut Link, table: &str, set: BanSet) -> Result<Option<usize>, Refusal> {
+    let request = |w: &mut Writer| {
+        w.text(SET_TABLE, table);
+        w.text(SET_NAME, &set.to_string());
+    };
+    link.get(GET_SET, &format!("read set `{set}`"), request, |reply| {
+        Some(reply.attributes().number(SET_COUNT).map(|count| count as usize))
+    })
 }
 
 /// What is left of the element in the probe set.
@@ -132,7 +158,7 @@ pub(super) fn drops(link: &mut Link, table: &str) -> Result<Drops, Refusal> {
 
 fn tally(link: &mut Link, table: &str, family: Family) -> Result<Tally, Refusal> {
     let attempt = format!("read counter `{}`", family.dropped());
-    let request = |w: &mut super::message::Writer| {
+    let request = |w: &mut Writer| {
         w.text(OBJECT_TABLE, table);
         w.text(OBJECT_NAME, family.dropped());
         w.number(OBJECT_TYPE, OBJECT_COUNTER);
@@ -152,7 +178,7 @@ fn elements(
     set: &str,
     mut read: impl FnMut(&[u8], Option<Duration>),
 ) -> Result<(), Refusal> {
-    let request = |w: &mut super::message::Writer| {
+    let request = |w: &mut Writer| {
         w.text(LIST_TABLE, table);
         w.text(LIST_SET, set);
     };
@@ -169,6 +195,8 @@ fn elements(
     })
 }
 
+/// Of one set, at most.
+const READINGS: usize = 6;
 const LIST_TABLE: u16 = 1;
 const LIST_SET: u16 = 2;
 const LIST_ELEMENTS: u16 = 3;

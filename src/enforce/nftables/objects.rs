@@ -222,6 +222,8 @@ const SET_KEY_TYPE: u16 = 4;
 const SET_KEY_LENGTH: u16 = 5;
 const SET_DESCRIPTION: u16 = 9;
 const SET_ID: u16 = 10;
+/// `NFTA_SET_COUNT`, in replies.
+pub(super) const SET_COUNT: u16 = 20;
 const DESCRIPTION_SIZE: u16 = 1;
 const SET_INTERVAL: u32 = 0x4;
 const SET_TIMEOUT: u32 = 0x10;

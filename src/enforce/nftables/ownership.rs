@@ -30,8 +30,7 @@ impl fmt::Display for Ownership {
             }
             Ownership::Shared(Reason::NotAllowed) => {
                 "the table is a plain one, which other programs can change or flush: this kernel \
-                 does not grant the flags owner and persist here (they need kernel 6.9 and, in a \
-                 container, rights over the machine's own network)"
+                 does not grant the flags owner and persist (they came with kernel 6.9)"
             }
             Ownership::Shared(Reason::WasPlain) => {
                 "the table is a plain one, which other programs can change or flush: it was there \
