@@ -5,7 +5,8 @@
 //! two copies of the pattern's NFA are walked over all lines at once, and a line on which both
 //! accept with the address *beginning* at different bytes is a proof that the pattern is unsafe.
 //! (The textbook test for ambiguity of a finite automaton: the self-product; Book, Even, Greibach
-//! and Ott, 1971.) Where the address ends is not asked: the longest one is taken.
+//! and Ott, 1971.) Where the address ends is another question: the longest one is taken, and what
+//! follows it must not let a name through that begins like an address.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -36,6 +37,9 @@ pub(super) enum Answer {
 
 /// Most pairs of states looked at for one question: some hundred milliseconds and 100 MB at worst.
 const MOST_PAIRS: usize = 2_000_000;
+
+/// What a name has and an address or a port has not.
+const NAME_LETTERS: &[u8] = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ-_";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Node {
@@ -109,6 +113,42 @@ impl Reading {
             }
         }
         Answer::Safe
+    }
+
+    /// Whether the address may be the beginning of a longer word that the pattern takes as well.
+    ///
+    /// Services write a host's name where they wrote its address before, and who runs a reverse
+    /// zone can call his host `192.0.2.1.example.net`. Bytes of a name are followed from the end of
+    /// the address; a letter, or a match that does not ask what comes next, is a name let through.
+    pub(super) fn lets_names_through(&self) -> bool {
+        let mut todo: Vec<StateID> = Vec::new();
+        for state in self.nfa.states() {
+            if let State::Capture { next, slot, .. } = state
+                && slot.as_usize() == self.address + 1
+            {
+                todo.push(*next);
+            }
+        }
+        let mut seen: std::collections::HashSet<StateID> = todo.iter().copied().collect();
+        while let Some(state) = todo.pop() {
+            for reached in &self.closures[state.as_usize()] {
+                if reached.node == Node::Matched {
+                    return true;
+                }
+                for (next, low, high) in self.moves(reached.node) {
+                    let takes = |bytes: &[u8]| bytes.iter().any(|it| (low..=high).contains(it));
+                    if takes(NAME_LETTERS) {
+                        return true;
+                    }
+                    if let (true, Some(next)) = (takes(b".0123456789"), next)
+                        && seen.insert(next)
+                    {
+                        todo.push(next);
+                    }
+                }
+            }
+        }
+        false
     }
 
     /// Where `node` goes, by byte range; `None` stays where it is.
@@ -279,6 +319,32 @@ mod tests {
         let reading = reading(r"^Failed for <user> from <ip>");
         let Answer::Unsafe(line) = reading.before(&reading) else { panic!("not found") };
         assert!(line.matches(" from ").count() >= 2, "{line}");
+    }
+
+    #[test]
+    fn a_name_that_begins_like_an_address_is_no_address() {
+        for open in [
+            "^from <ip>",
+            "^from <ip>.*$",
+            r"^from <ip>\S* port",
+            r"^from <ip>(?:\.| |$)",
+            r"^from <ip>\b.*$",
+            r"^from <ip>\.\d+",
+            "^from (?:<ip>)?[a-z.]*$",
+        ] {
+            assert!(reading(open).lets_names_through(), "{open}");
+        }
+        for closed in [
+            "^from <ip>$",
+            "^from <ip> .*$",
+            r"^from <ip>(?::\d+)?(?: .*)?$",
+            r"^from <ip>\.?(?: .*)?$",
+            r"^from <ip>\.\d+ > .*",
+            r"^from <ip>[^\w.-].*",
+            r"^from \[?<ip>\]?:.*",
+        ] {
+            assert!(!reading(closed).lets_names_through(), "{closed}");
+        }
     }
 
     #[test]

@@ -205,7 +205,13 @@ fn unambiguous(filter: &Filter) -> Result<(), FilterError> {
             }
         }
     }
-    Ok(())
+    let open = readings.iter().position(Reading::lets_names_through);
+    open.map_or(Ok(()), |at| {
+        let what = "a name such as `192.0.2.1.example.net`, which its owner chooses, would be taken \
+                    for the address in it; let `<ip>` be followed by what ends it: a space, a \
+                    bracket, `$`";
+        Err(wrong(&filter.patterns[at], what.to_owned()))
+    })
 }
 
 #[cfg(test)]
@@ -247,6 +253,7 @@ miss = ['good login of x from 192.0.2.1']
                 "hit = []",
                 "no sample exercises it",
             ),
+            ("<user> from <ip>$'", "x from <ip>.*$'", "t.toml:8:9: pattern `one`: a name such as"),
             (", ip = \"192.0.2.1\", user = \"x\"", "", "a hit names its offender"),
             ("[\"t\"]", "[]", "programs is empty"),
         ];

@@ -74,6 +74,23 @@ fn addresses_are_normal_and_real() {
 }
 
 #[test]
+fn an_address_ends_where_it_ends() {
+    let regexes = [r"^from <ip>:? bad$", r"(?U)^of <ip>[\d:.]* bad$"];
+    let matcher = Matcher::new(&[filter("ends", r#"["a"]"#, &regexes, &[])]).unwrap();
+    for (line, pattern, offender) in [
+        ("from 2001:db8::1: bad", "ends/p0", "2001:db8::1"),
+        ("from 2001:db8::: bad", "ends/p0", "2001:db8::"),
+        ("from ::: bad", "ends/p0", "::"),
+        ("from ::ffff:192.0.2.1: bad", "ends/p0", "192.0.2.1"),
+        ("from 1:2:3:4:5:6:7:8 bad", "ends/p0", "1:2:3:4:5:6:7:8"),
+        ("of 192.0.2.17 bad", "ends/p1", "192.0.2.17"),
+        ("of 2001:db8::17 bad", "ends/p1", "2001:db8::17"),
+    ] {
+        assert_eq!(hits(&matcher, b"a", line.as_bytes()), one(pattern, offender), "{line}");
+    }
+}
+
+#[test]
 fn bytes_that_are_no_text_are_matched() {
     let filters = [filter("bytes", r#"["a"]"#, &[r"^user <user> from <ip>$"], &[])];
     let matcher = Matcher::new(&filters).unwrap();
