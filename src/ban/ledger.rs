@@ -59,6 +59,13 @@ pub enum Origin {
     Kernel,
 }
 
+impl Origin {
+    /// Whether `name` stands for an origin where no jail imposed the ban.
+    pub fn is_named(name: &str) -> bool {
+        [Origin::Manual, Origin::Kernel].iter().any(|it| it.to_string() == name)
+    }
+}
+
 impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -127,10 +134,12 @@ impl Ledger {
         let mut until = order.until;
         match ban.shares.iter_mut().find(|share| share.jail == order.jail) {
             Some(share) => {
-                if order.until > share.until {
+                let ended = share.until;
+                if until > ended {
                     *share = Share { jail: order.jail, origin: order.origin, until };
                 }
-                until = share.until;
+                until = until.max(ended);
+                forget_end(&mut self.ends, ban, ended);
             }
             None => ban.shares.push(Share { jail: order.jail, origin: order.origin, until }),
         }
@@ -141,13 +150,19 @@ impl Ledger {
 
     /// Lifts what `jail` (or, with `None`, everybody) holds against `target`: every ban that
     /// covers it, and, when it is a prefix, every ban within it.
-    pub fn lift(&mut self, target: Prefix, jail: Option<&str>) -> Vec<Change> {
+    ///
+    /// `None` when nothing was held; no change when another jail holds everybody just as long.
+    pub fn lift(&mut self, target: Prefix, jail: Option<&str>) -> Option<Vec<Change>> {
         let concerned = |offender: &Prefix| {
             offender.covers(&target) || (!target.is_host() && target.covers(offender))
         };
-        let offenders: Vec<_> = self.bans.keys().filter(|key| concerned(key)).copied().collect();
         let lifted = |share: &Share| jail.is_none_or(|jail| *share.jail == *jail);
-        offenders.into_iter().filter_map(|offender| self.drop_shares(offender, lifted)).collect()
+        self.lift_where(concerned, lifted)
+    }
+
+    /// Lifts what `jail` holds, against whomever.
+    pub fn lift_jail(&mut self, jail: &str) -> Vec<Change> {
+        self.lift_where(|_| true, |share| *share.jail == *jail).unwrap_or_default()
     }
 
     /// Lifts everything.
@@ -187,6 +202,11 @@ impl Ledger {
         &self.never
     }
 
+    /// The ban of exactly this offender.
+    pub fn get(&self, offender: Prefix) -> Option<&Ban> {
+        self.bans.get(&offender)
+    }
+
     /// All bans, in no order.
     pub fn bans(&self) -> impl Iterator<Item = &Ban> {
         self.bans.values()
@@ -200,6 +220,17 @@ impl Ledger {
     /// Whether nobody is banned.
     pub fn is_empty(&self) -> bool {
         self.bans.is_empty()
+    }
+
+    fn lift_where(
+        &mut self,
+        concerned: impl Fn(&Prefix) -> bool,
+        lifted: impl Fn(&Share) -> bool,
+    ) -> Option<Vec<Change>> {
+        let held = |ban: &&Ban| concerned(&ban.offender) && ban.shares.iter().any(&lifted);
+        let offenders: Vec<_> = self.bans().filter(held).map(|ban| ban.offender).collect();
+        let lift = |offender| self.drop_shares(offender, &lifted);
+        (!offenders.is_empty()).then(|| offenders.into_iter().filter_map(lift).collect())
     }
 
     /// The prefix that may be banned for an order.
@@ -226,17 +257,37 @@ impl Ledger {
         }
     }
 
-    /// Drops some shares of a ban. Ends of dropped shares may stay in `ends`: they find nothing.
+    /// Drops some shares of a ban, and their ends.
     fn drop_shares(&mut self, offender: Prefix, drops: impl Fn(&Share) -> bool) -> Option<Change> {
         let ban = self.bans.get_mut(&offender)?;
         let before = ban.until();
-        ban.shares.retain(|share| !drops(share));
+        let mut dropped: SmallVec<[Until; 1]> = SmallVec::new();
+        ban.shares.retain(|share| {
+            let stays = !drops(share);
+            if !stays {
+                dropped.push(share.until);
+            }
+            stays
+        });
+        for end in dropped {
+            forget_end(&mut self.ends, ban, end);
+        }
         if ban.shares.is_empty() {
             self.bans.remove(&offender);
             return Some(Change::Lift { offender });
         }
         let after = ban.until();
         (after != before).then_some(Change::Extend { offender, until: after })
+    }
+}
+
+/// Takes an end out that no share of `ban` has any more: each new offence moves an end, and those
+/// left behind would pile up for as long as a ban lasts.
+fn forget_end(ends: &mut BTreeSet<(Timestamp, Prefix)>, ban: &Ban, ended: Until) {
+    if let Until::At(end) = ended
+        && !ban.shares.iter().any(|share| share.until == ended)
+    {
+        ends.remove(&(end, ban.offender));
     }
 }
 

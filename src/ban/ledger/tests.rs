@@ -30,7 +30,10 @@ fn jails_do_not_unban_each_other() {
     let extended = ledger.impose(order("192.0.2.1", "web", until(20)), at(1)).unwrap();
     assert_eq!(extended, Some(Change::Extend { offender, until: until(20) }));
     assert_eq!(ledger.impose(order("192.0.2.1", "mail", until(5)), at(1)).unwrap(), None);
-    assert_eq!(ledger.lift(offender, Some("web")), [Change::Extend { offender, until: until(10) }]);
+    assert_eq!(ledger.lift(offender, Some("mail")), Some(Vec::new()), "sshd holds him longer");
+    assert_eq!(ledger.lift(offender, Some("mail")), None);
+    let shorter = Change::Extend { offender, until: until(10) };
+    assert_eq!(ledger.lift(offender, Some("web")), Some(vec![shorter]));
     assert_eq!(ledger.expire(at(9)), []);
     assert_eq!(ledger.expire(at(10)), [Change::Lift { offender }]);
     assert!(ledger.is_empty());
@@ -105,10 +108,42 @@ fn lifting_an_address_lifts_the_prefix_that_holds_it() {
     ledger.impose(order("2001:db8:1::/64", "sshd", until(10)), at(0)).unwrap();
     ledger.impose(order("192.0.2.0/25", "manual", until(10)), at(0)).unwrap();
     ledger.impose(order("192.0.2.1", "sshd", until(10)), at(0)).unwrap();
-    assert_eq!(ledger.lift(prefix("2001:db8:1::7"), None).len(), 1);
-    assert_eq!(ledger.lift(prefix("192.0.2.200"), None), []);
-    assert_eq!(ledger.lift(prefix("192.0.2.0/24"), None).len(), 2);
+    assert_eq!(ledger.lift(prefix("2001:db8:1::7"), None).unwrap().len(), 1);
+    assert_eq!(ledger.lift(prefix("192.0.2.200"), None), None);
+    assert_eq!(ledger.lift(prefix("192.0.2.0/24"), None).unwrap().len(), 2);
     assert!(ledger.is_empty());
     ledger.impose(order("192.0.2.1", "sshd", until(10)), at(0)).unwrap();
     assert_eq!(ledger.lift_all(), [Change::Lift { offender: prefix("192.0.2.1") }]);
+}
+
+#[test]
+fn a_jail_lifts_what_it_holds_and_nothing_else() {
+    let mut ledger = ledger();
+    ledger.impose(order("192.0.2.1", "sshd", until(10)), at(0)).unwrap();
+    ledger.impose(order("2001:db8:1::/64", "web", until(10)), at(0)).unwrap();
+    assert_eq!(ledger.lift_jail("sshd"), [Change::Lift { offender: prefix("192.0.2.1") }]);
+    assert_eq!(ledger.lift_jail("sshd"), []);
+    assert!(ledger.get(prefix("2001:db8:1::/64")).is_some() && ledger.len() == 1);
+}
+
+#[test]
+fn ends_do_not_pile_up() {
+    let mut ledger = ledger();
+    for second in 0..1_000 {
+        for jail in ["sshd", "web"] {
+            for offender in ["192.0.2.1", "2001:db8:1::/64"] {
+                ledger.impose(order(offender, jail, until(second + 600)), at(second)).unwrap();
+            }
+        }
+    }
+    assert_eq!(ledger.ends.len(), 2, "one for each offender: both jails end together");
+    assert_eq!(ledger.next_end(), Some(at(1_599)));
+    ledger.lift_jail("web");
+    assert_eq!(ledger.ends.len(), 2);
+    ledger.lift_jail("sshd");
+    assert!(ledger.ends.is_empty());
+    ledger.impose(order("192.0.2.1", "sshd", until(10)), at(0)).unwrap();
+    ledger.impose(order("192.0.2.1", "sshd", until(20)), at(1)).unwrap();
+    assert_eq!(ledger.expire(at(19)), []);
+    assert_eq!(ledger.expire(at(20)).len(), 1);
 }

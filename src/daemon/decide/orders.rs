@@ -43,7 +43,7 @@ impl Decider {
                 self.metrics.ban_imposed(&jail, origin);
                 self.gate.send(change.into_iter().collect(), None);
                 self.show();
-                match self.ledger.bans().find(|ban| ban.offender == target) {
+                match self.ledger.get(target) {
                     Some(ban) => Response::Banned(row(ban, now)),
                     None => Response::Error(format!("{target} is not in the ledger")),
                 }
@@ -54,17 +54,20 @@ impl Decider {
     fn unban(&mut self, target: Option<Prefix>, jail: Option<&str>) -> Response {
         if let Some(name) = jail
             && !self.jails.iter().any(|jail| *jail.name == *name)
-            && !["manual", "kernel"].contains(&name)
+            && !Origin::is_named(name)
         {
             return Response::Error(self.unknown_jail(name));
         }
         let changes = match (target, jail) {
-            (Some(target), jail) => self.ledger.lift(target, jail),
+            (Some(target), jail) => match (self.ledger.lift(target, jail), jail) {
+                (Some(changes), _) => changes,
+                (None, None) => return Response::Error(format!("{target} is not banned")),
+                (None, Some(jail)) => {
+                    return Response::Error(format!("{target} is not banned by {jail}"));
+                }
+            },
             (None, None) => self.ledger.lift_all(),
-            (None, Some(_)) => {
-                let all: Vec<_> = self.ledger.bans().map(|ban| ban.offender).collect();
-                all.into_iter().flat_map(|offender| self.ledger.lift(offender, jail)).collect()
-            }
+            (None, Some(jail)) => self.ledger.lift_jail(jail),
         };
         let lifted: Vec<_> = changes
             .iter()
@@ -74,9 +77,6 @@ impl Decider {
                 | Change::Lift { offender } => *offender,
             })
             .collect();
-        if let (Some(target), true) = (target, lifted.is_empty()) {
-            return Response::Error(format!("{target} is not banned"));
-        }
         tracing::info!(count = lifted.len(), "lifted by order");
         self.gate.send(changes, None);
         self.show();
