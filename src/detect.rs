@@ -12,7 +12,7 @@
 
 mod window;
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::time::Duration;
 
 use indexmap::IndexMap;
@@ -70,11 +70,12 @@ impl Detector {
         let offender = threshold.offender(hit.offender);
         let key = (hit.jail, offender);
         self.forget_some(hit.at);
-        if self.table.len() >= self.most && !self.table.contains_key(&key) {
+        let stays = threshold.maxretry > 1;
+        if stays && self.table.len() >= self.most && !self.table.contains_key(&key) {
             self.displace(hit.at);
         }
         let crossed = match self.table.entry(key) {
-            Entry::Vacant(place) if threshold.maxretry > 1 => {
+            Entry::Vacant(place) if stays => {
                 place.insert(Window::of(hit.at));
                 false
             }
@@ -144,10 +145,30 @@ impl Detector {
 
 impl Threshold {
     fn offender(&self, address: IpAddr) -> Prefix {
-        let length = if address.is_ipv4() { self.ipv4_prefix } else { self.ipv6_prefix };
+        let length = match address {
+            IpAddr::V4(_) => self.ipv4_prefix,
+            IpAddr::V6(_) => TRANSLATED
+                .iter()
+                .find(|(network, length)| {
+                    Prefix::new((*network).into(), *length) == Prefix::new(address, *length)
+                })
+                .map_or(self.ipv6_prefix, |(_, length)| match length {
+                    96 => 96 + self.ipv4_prefix,
+                    _ => 128,
+                }),
+        };
         Prefix::new(address, length).unwrap_or(Prefix::host(address))
     }
 }
+
+/// IPv6 prefixes in which one /64 is not one subscriber but many, up to all of IPv4: who is banned
+/// there is counted as the IPv4 address that stands behind 96 bits (RFC 6052 section 2.1) or, where
+/// that stands elsewhere (RFC 8215; Teredo, RFC 4380 section 4), as the one IPv6 address.
+const TRANSLATED: [(Ipv6Addr, u8); 3] = [
+    (Ipv6Addr::new(0x64, 0xff9b, 0, 0, 0, 0, 0, 0), 96),
+    (Ipv6Addr::new(0x64, 0xff9b, 1, 0, 0, 0, 0, 0), 48),
+    (Ipv6Addr::new(0x2001, 0, 0, 0, 0, 0, 0, 0), 32),
+];
 
 /// Picked at random for a displacement: with eight, fewer than one in ten thousand flood
 /// addresses displaces somebody of the most-hit third.

@@ -92,3 +92,28 @@ fn the_stale_are_forgotten() {
     assert!(three.watched() < 1_000, "{} watched, of whom 100 count", three.watched());
     assert_eq!(three.displaced(), 0);
 }
+
+#[test]
+fn who_comes_through_a_translator_is_counted_alone() {
+    for (address, offender) in [
+        ("64:ff9b::192.0.2.1", "64:ff9b::c000:201"), // else all of IPv4 at once
+        ("64:ff9b:1:2::7", "64:ff9b:1:2::7"),
+        ("2001:0:c000:201::7", "2001:0:c000:201::7"),
+        ("2001:1::7", "2001:1::/64"),
+        ("2002:c000:201::7", "2002:c000:201::/64"), // 6to4: one IPv4 host has the /48
+    ] {
+        let offence = detector(1, 10, 100).hit(&hit(address, 0)).unwrap();
+        assert_eq!(offence.offender.to_string(), offender);
+    }
+}
+
+#[test]
+fn one_hit_is_enough_and_takes_nobodys_place() {
+    let findtime = Duration::from_secs(10);
+    let of = |maxretry| Threshold { maxretry, findtime, ipv4_prefix: 32, ipv6_prefix: 64 };
+    let mut full = Detector::new(vec![of(2), of(1)], 1);
+    assert_eq!(full.hit(&hit("192.0.2.1", 0)), None);
+    let other = Hit { jail: JailId(1), ..hit("2001:db8::1", 0) };
+    assert!(full.hit(&other).is_some());
+    assert_eq!((full.watched(), full.displaced()), (1, 0));
+}
