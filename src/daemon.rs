@@ -60,6 +60,10 @@ pub enum DaemonError {
     /// The host's own addresses cannot be read; without them nothing may be banned.
     #[error(transparent)]
     Host(#[from] HostError),
+    /// A thread panicked. Without it lines or bans would be lost in silence; a service manager
+    /// starts us again, and the kernel holds the bans meanwhile.
+    #[error("a thread of the daemon ended by itself; what it said stands above")]
+    Fallen,
     /// Threads, runtimes, signals.
     #[error("{what}: {why}")]
     System {
@@ -93,12 +97,14 @@ pub fn run(plan: Plan, options: Options) -> Result<(), DaemonError> {
     let runtime = runtime(plan.workers)?;
     let stop = CancellationToken::new();
     let tasks = TaskTracker::new();
+    let fallen = CancellationToken::new();
 
     let (facts_changed, facts_in) = mpsc::channel(1);
     let facts = runtime.block_on(host::follow(facts_changed))?;
     let (described, enforcing) = (enforcement.described, enforcement.enforcing);
-    let (gate, gate_thread) = gate::start(enforcement.backend, Arc::clone(&metrics))
-        .map_err(|why| DaemonError::System { what: "starting the enforce thread", why })?;
+    let (gate, gate_thread) =
+        gate::start(enforcement.backend, Arc::clone(&metrics), fallen.clone().drop_guard())
+            .map_err(|why| DaemonError::System { what: "starting the enforce thread", why })?;
     if options.flush {
         gate.flush_at_end();
     }
@@ -106,13 +112,16 @@ pub fn run(plan: Plan, options: Options) -> Result<(), DaemonError> {
     let (hits, hits_in) = mpsc::channel(BATCHES);
     let decider = Decider::new(&plan, &facts, &enforcement.held, gate, Arc::clone(&metrics));
     let inputs = Inputs { hits: hits_in, orders: orders_in, facts: facts_in };
+    let standing = fallen.clone().drop_guard();
     let decide_thread = thread("decide", move || {
+        let _standing = standing;
         if let Err(error) = decider.run(inputs) {
             tracing::error!("the decide thread cannot run: {error}");
         }
     })?;
 
-    let parts = Parts { plan: &plan, rules: &rules, metrics: &metrics, hits, stop: &stop };
+    let parts =
+        Parts { plan: &plan, rules: &rules, metrics: &metrics, hits, stop: &stop, fallen: &fallen };
     let facade = Arc::new(Facade::new(&plan, &rules, &sockets, enforcing, &described, &metrics));
     let readiness = Readiness::default();
     let endpoint = Endpoint { metrics: Arc::clone(&metrics), readiness: readiness.clone() };
@@ -142,7 +151,13 @@ pub fn run(plan: Plan, options: Options) -> Result<(), DaemonError> {
         origin: &plan.origin,
         enforcement: &described,
     });
-    let waited = runtime.block_on(signalled());
+    let waited = runtime.block_on(async {
+        tokio::select! {
+            signalled = signalled() => signalled
+                .map_err(|why| DaemonError::System { what: "waiting for signals", why }),
+            () = fallen.cancelled() => Err(DaemonError::Fallen),
+        }
+    });
     readiness.set(false);
 
     // In the order of the flow: inputs, then the decider when the last of them is gone, then the
@@ -163,7 +178,7 @@ pub fn run(plan: Plan, options: Options) -> Result<(), DaemonError> {
         join(what, thread);
     }
     runtime.shutdown_timeout(DEADLINE);
-    waited.map_err(|why| DaemonError::System { what: "waiting for signals", why })
+    waited
 }
 
 /// What the inputs are started with.
@@ -173,6 +188,8 @@ struct Parts<'a> {
     metrics: &'a Arc<Metrics>,
     hits: mpsc::Sender<Batch>,
     stop: &'a CancellationToken,
+    /// Cancelled when a thread ends, by itself or because it was told to.
+    fallen: &'a CancellationToken,
 }
 
 impl Parts<'_> {
@@ -197,7 +214,8 @@ impl Parts<'_> {
                     dropped: dropped.clone(),
                 };
                 let name = format!("ingest-{}", threads.len());
-                let started = datagrams.start(name, self.stop.clone());
+                let started =
+                    datagrams.start(name, self.stop.clone(), self.fallen.clone().drop_guard());
                 threads.push(
                     started.map_err(|why| DaemonError::System {
                         what: "starting a UDP thread",

@@ -5,7 +5,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::decide::Batch;
 use super::intake::{Intake, Seldom};
@@ -30,8 +30,12 @@ impl Datagrams {
         self,
         name: String,
         stop: CancellationToken,
+        standing: DropGuard,
     ) -> std::io::Result<JoinHandle<()>> {
-        std::thread::Builder::new().name(name).spawn(move || self.run(&stop))
+        std::thread::Builder::new().name(name).spawn(move || {
+            let _standing = standing;
+            self.run(&stop);
+        })
     }
 
     fn run(mut self, stop: &CancellationToken) {

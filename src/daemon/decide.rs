@@ -100,6 +100,7 @@ impl Decider {
                 self.expire();
             }
         });
+        self.gate.finish(self.snapshot());
         Ok(())
     }
 
@@ -113,7 +114,11 @@ impl Decider {
                 // A sender that names himself: his own misuse, or a forged line. To ban him would
                 // silence him.
                 self.metrics.hits_self.add(1);
-            } else if let Some(offence) = self.detector.hit(hit) {
+            } else if let Some(mut offence) = self.detector.hit(hit) {
+                if offence.offender.contains(hit.speaker.address) {
+                    // His neighbour in an IPv6 /64: to ban them all would silence him.
+                    offence.offender = Prefix::host(offence.address);
+                }
                 changes.extend(self.offence(&offence));
             }
         }

@@ -9,6 +9,8 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use tokio_util::sync::DropGuard;
+
 use crate::ban::Change;
 use crate::enforce::{Backend, EnforceError};
 use crate::metrics::Metrics;
@@ -43,18 +45,23 @@ enum Work {
     Changes(Vec<Change>, Option<Instant>),
     Snapshot(Snapshot),
     Never(Vec<Prefix>),
+    /// The last of all: done if something before it was lost or failed.
+    Last(Snapshot),
 }
 
-/// Starts the thread.
+/// Starts the thread; `standing` goes when it ends.
 pub(super) fn start(
     backend: Box<dyn Backend>,
     metrics: Arc<Metrics>,
+    standing: DropGuard,
 ) -> std::io::Result<(GateQueue, JoinHandle<()>)> {
     let (work, queue) = sync_channel(QUEUE);
     let state = Arc::new(State::default());
     let thread = Gate { backend, state: Arc::clone(&state), metrics: Arc::clone(&metrics) };
-    let thread =
-        std::thread::Builder::new().name("enforce".into()).spawn(move || thread.run(&queue))?;
+    let thread = std::thread::Builder::new().name("enforce".into()).spawn(move || {
+        let _standing = standing;
+        thread.run(&queue);
+    })?;
     Ok((GateQueue { work, state, metrics }, thread))
 }
 
@@ -79,6 +86,13 @@ impl GateQueue {
     /// Whether a snapshot is wanted; asked once, the answer is forgotten.
     pub(super) fn is_stale(&self) -> bool {
         self.state.stale.swap(false, Ordering::Relaxed)
+    }
+
+    /// Hands over everything for the last time: nobody asks [`is_stale`](GateQueue::is_stale) any
+    /// more, and what the kernel does not hold now is forgotten with this process. Waits for room.
+    pub(super) fn finish(&self, snapshot: Snapshot) {
+        self.metrics.enforce_queue.change(1);
+        _ = self.work.send(Work::Last(snapshot)); // the thread is gone only when it has panicked
     }
 
     /// At the end of the queue, take everything out of the kernel.
@@ -135,10 +149,11 @@ impl Gate {
         while let Some(work) = next.take() {
             self.done_one();
             let result = match work {
-                Work::Snapshot(snapshot) => {
+                Work::Last(_) if !self.state.stale.load(Ordering::Relaxed) => Ok(()),
+                Work::Never(never) => self.backend.set_never(&never),
+                Work::Snapshot(snapshot) | Work::Last(snapshot) => {
                     self.backend.sync(&snapshot.bans, &snapshot.never, Timestamp::now())
                 }
-                Work::Never(never) => self.backend.set_never(&never),
                 Work::Changes(mut changes, arrived) => {
                     let mut arrivals = Vec::from_iter(arrived);
                     while changes.len() < MOST_TOGETHER {
@@ -215,3 +230,6 @@ const MOST_TOGETHER: usize = 1_000;
 
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 const AFTER_FAILURE: Duration = Duration::from_millis(200);
+
+#[cfg(test)]
+mod tests;
