@@ -35,7 +35,7 @@ pub struct Metrics {
     pub truncated: Tally,
     /// Datagrams without a byte in them.
     pub refused_empty: Tally,
-    /// Messages of senders that are refused.
+    /// Messages, and over TCP whole connections, of senders that are refused.
     pub refused_sender: Tally,
     /// Connections closed for framing that cannot be read.
     pub refused_framing: Tally,

@@ -64,25 +64,38 @@ impl Streams {
             let (streams, stop) = (Arc::clone(&self), stop.clone());
             tasks.spawn(async move {
                 streams.metrics.connections.change(1);
-                tokio::select! {
-                    () = stop.cancelled() => {}
-                    () = streams.connection(stream, peer, trust) => {}
-                }
+                streams.connection(stream, peer, trust, &stop).await;
                 streams.metrics.connections.change(-1);
                 drop(place);
             });
         }
     }
 
-    async fn connection(&self, stream: TcpStream, peer: SocketAddr, listener: Trust) {
+    /// Reads until the end, or until `stop`: then hits that were found are still handed over, and
+    /// the beginning of a line that has not come whole is not taken for one.
+    async fn connection(
+        &self,
+        stream: TcpStream,
+        peer: SocketAddr,
+        listener: Trust,
+        stop: &CancellationToken,
+    ) {
         let address = normal_address(peer.ip());
         let trust = self.intake().trust(address, listener);
+        if trust == Trust::Refuse {
+            // Unread, and without a place that somebody else could have.
+            self.metrics.refused_sender.add(1);
+            return;
+        }
         let mut deframer = Deframer::new(Limits::default());
         let keepalive = socket2::TcpKeepalive::new().with_time(KEEPALIVE);
         // Without it a sender that vanished would hold its place for ever.
         _ = socket2::SockRef::from(&stream).set_tcp_keepalive(&keepalive);
         loop {
-            let quiet = tokio::time::timeout(QUIET, stream.readable()).await;
+            let quiet = tokio::select! {
+                () = stop.cancelled() => return,
+                quiet = tokio::time::timeout(QUIET, stream.readable()) => quiet,
+            };
             let Ok(readable) = quiet else {
                 deframer.shrink();
                 continue;
