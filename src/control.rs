@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::{DurationWords, Prefix, Timestamp};
+use crate::model::{DurationWords, Prefix};
 
 /// What a client asks.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -94,7 +94,7 @@ pub struct Status {
     /// Its process.
     pub pid: u32,
     /// When it started, seconds since the epoch.
-    pub started: Timestamp,
+    pub started: f64,
     /// The configuration in force.
     pub config: String,
     /// Whether bans are applied.

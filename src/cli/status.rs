@@ -25,13 +25,13 @@ impl Status {
             writeln!(out, "{}", serde_json::to_string(&status)?)?;
             return Ok(ExitCode::SUCCESS);
         }
-        let up = Timestamp::now().since(status.started);
+        let up = (Timestamp::now().seconds() - status.started).max(0.0);
         writeln!(
             out,
             "portcullis {} (process {}), up {}",
             status.version,
             status.pid,
-            show::span(up)
+            show::span(std::time::Duration::from_secs_f64(up))
         )?;
         writeln!(out, "  config     {}", status.config)?;
         writeln!(out, "  firewall   {}", status.enforcement)?;

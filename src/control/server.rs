@@ -32,7 +32,9 @@ pub enum ClaimError {
     #[error("{0} exists and is not a socket; remove it, or set `[server] control`")]
     InTheWay(PathBuf),
     /// The folder belongs to somebody else, who could take the orders.
-    #[error("{0} belongs to another user; set `[server] control` to a place of your own")]
+    #[error(
+        "{0} belongs to another user or lets everybody write; set `[server] control` to a place of your own"
+    )]
     Foreign(PathBuf),
     /// The system refused.
     #[error("cannot make the control socket {path}: {why}")]
@@ -54,10 +56,12 @@ impl Claimed {
                 .mode(0o755)
                 .create(folder)
                 .map_err(system)?;
-            let owner = std::fs::metadata(folder).map_err(system)?;
+            let there = std::fs::metadata(folder).map_err(system)?;
             let me = nix::unistd::geteuid().as_raw();
-            let sticky = owner.mode() & 0o1000 != 0;
-            if owner.uid() != me && owner.uid() != 0 && !sticky {
+            // Whoever owns a folder can put another socket into the place of this one, and where
+            // all may write, all can, but for the sticky bit (/tmp).
+            let open_to_all = there.mode() & 0o1002 == 0o0002;
+            if (there.uid() != me && there.uid() != 0) || open_to_all {
                 return Err(ClaimError::Foreign(folder.to_owned()));
             }
         }
@@ -133,16 +137,72 @@ where
         if (&mut lines).take(LONGEST_REQUEST).read_line(&mut line).await? == 0 {
             return Ok(());
         }
+        if !line.ends_with('\n') && line.len() as u64 == LONGEST_REQUEST {
+            // What follows would be read as an order of its own.
+            let answer = Response::Error(format!("an order has {LONGEST_REQUEST} bytes at most"));
+            return say(&mut write, &answer).await;
+        }
         let response = match serde_json::from_str(&line) {
             Ok(request) => answer(request).await,
             Err(error) => Response::Error(format!("not an order that I know: {error}")),
         };
-        let mut text = serde_json::to_vec(&response)?;
-        text.push(b'\n');
-        write.write_all(&text).await?;
+        say(&mut write, &response).await?;
     }
+}
+
+async fn say(to: &mut (impl AsyncWriteExt + Unpin), response: &Response) -> io::Result<()> {
+    let mut text = serde_json::to_vec(response)?;
+    text.push(b'\n');
+    to.write_all(&text).await
 }
 
 /// Commands are few and short.
 const MOST_CLIENTS: usize = 16;
 const PATIENCE: Duration = Duration::from_secs(60);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn folder(name: &str, mode: u32) -> PathBuf {
+        let folder = std::env::temp_dir().join(format!("portcullis-{name}-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(mode)).unwrap();
+        folder
+    }
+
+    #[test]
+    fn a_folder_where_others_can_swap_the_socket_is_refused() {
+        for (mode, good) in [(0o700, true), (0o755, true), (0o777, false), (0o1777, true)] {
+            let folder = folder("claim", mode);
+            let claimed = Claimed::claim(&folder.join("control.sock"));
+            assert_eq!(claimed.is_ok(), good, "{mode:o}");
+            if let Ok(claimed) = claimed {
+                let socket = std::fs::metadata(&claimed.path).unwrap();
+                assert_eq!(socket.mode() & 0o777, 0o600);
+                assert!(matches!(Claimed::claim(&claimed.path), Err(ClaimError::Alive(_))));
+            }
+            std::fs::remove_dir(folder).unwrap(); // the socket went with its owner
+        }
+    }
+
+    #[tokio::test]
+    async fn the_tail_of_a_long_request_is_no_order() {
+        let (mut here, there) = UnixStream::pair().unwrap();
+        let orders = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+        let counted = Arc::clone(&orders);
+        let serving = tokio::spawn(converse(there, move |_| {
+            counted.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            std::future::ready(Response::Lifted(Vec::new()))
+        }));
+        let order = "{\"command\":\"unban\"}\n";
+        here.write_all(order.as_bytes()).await.unwrap();
+        let long = " ".repeat(LONGEST_REQUEST as usize) + order;
+        _ = here.write_all(long.as_bytes()).await;
+        let mut answers = String::new();
+        _ = here.read_to_string(&mut answers).await;
+        _ = serving.await.unwrap();
+        assert_eq!(orders.load(std::sync::atomic::Ordering::Relaxed), 1);
+        assert!(answers.contains("65536 bytes at most"), "{answers}");
+    }
+}

@@ -50,7 +50,7 @@ impl Facade {
         let fixed = Status {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             pid: std::process::id(),
-            started: Timestamp::now(),
+            started: Timestamp::now().seconds(),
             config: plan.origin.clone(),
             enforcing,
             enforcement: enforcement.to_owned(),
