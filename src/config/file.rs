@@ -61,6 +61,7 @@ pub(super) struct JailSection {
     pub(super) maxretry: Option<u32>,
     #[serde(deserialize_with = "finite")]
     pub(super) findtime: Option<Duration>,
+    #[serde(deserialize_with = "bantime")]
     pub(super) bantime: Option<DurationWords>,
     #[serde(deserialize_with = "length::<_, 8, 32>")]
     pub(super) ipv4_prefix: Option<u8>,
@@ -115,6 +116,15 @@ where
         .ok()
         .filter(|number| (least..=most).contains(number))
         .ok_or_else(|| serde::de::Error::custom(format!("{otherwise}, not {written}")))
+}
+
+fn bantime<'de, D: Deserializer<'de>>(from: D) -> Result<Option<DurationWords>, D::Error> {
+    match DurationWords::deserialize(from)? {
+        DurationWords::For(span) if span.is_zero() => Err(serde::de::Error::custom(
+            "bantime is a time above zero, or `forever`; to ban nobody, set `enabled = false`",
+        )),
+        words => Ok(Some(words)),
+    }
 }
 
 fn finite<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Duration>, D::Error> {

@@ -9,6 +9,7 @@ use serde::Deserialize;
 
 use super::ConfigError;
 use super::file::{File, FirewallSection, JailSection, Listen};
+use crate::ban::Origin;
 use crate::detect::Threshold;
 use crate::filter::{Filter, Library};
 use crate::input::{Listener, Protocol, Sender, Senders};
@@ -28,7 +29,7 @@ pub struct Plan {
     pub listeners: Vec<Listener>,
     /// Who may speak, and how far each is trusted.
     pub senders: Senders,
-    /// The prefixes of the named senders: never banned.
+    /// The prefixes of the named senders that may speak: never banned.
     pub sender_prefixes: Vec<Prefix>,
     /// The jails, by [`JailId`].
     pub jails: Vec<Jail>,
@@ -95,6 +96,19 @@ impl Plan {
             })
             .collect();
         let first = file.sender.first().map_or(0, |sender| sender.span().start);
+        // One who may not speak needs no protection, and is often written as a wide prefix.
+        let heard = file.sender.iter().filter(|it| it.get_ref().trust != Trust::Refuse);
+        for sender in heard.clone() {
+            if let Some(all) = sender.get_ref().addresses.iter().find(|it| it.length() == 0) {
+                let what = format!(
+                    "sender `{}` is {all}, and a named sender is never banned: nobody could be; \
+                     set `trust` in [[listen]] for those without a name",
+                    sender.get_ref().name
+                );
+                return Err(source.wrong(sender.span().start, &what));
+            }
+        }
+        let sender_prefixes = heard.flat_map(|it| it.get_ref().addresses.clone()).collect();
         Ok(Plan {
             origin: origin.to_owned(),
             workers: match file.server.workers {
@@ -103,7 +117,7 @@ impl Plan {
             },
             control: file.server.control.unwrap_or_else(default_control),
             listeners: source.listeners(file.listen)?,
-            sender_prefixes: senders.iter().flat_map(|it| it.prefixes.clone()).collect(),
+            sender_prefixes,
             senders: Senders::new(&senders).map_err(|error| source.wrong(first, &error))?,
             jails,
             filters,
@@ -211,6 +225,11 @@ impl Source<'_> {
         let mut filters: Vec<Filter> = Vec::new();
         let mut loaded: Vec<String> = Vec::new();
         for (name, start, section) in named {
+            if Origin::is_named(&name) {
+                let what =
+                    format!("a jail cannot be called `{name}`: bans of no jail are shown so");
+                return Err(self.wrong(start, &what));
+            }
             if !section.enabled.or(defaults.enabled).unwrap_or(true) {
                 continue;
             }

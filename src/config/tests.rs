@@ -86,6 +86,24 @@ fn outside_listeners_only_count_until_told_to_trust() {
 }
 
 #[test]
+fn who_may_not_speak_is_not_spared() {
+    let plan = plan(
+        r#"
+        [[sender]]
+        name = "nobody else"
+        addresses = ["0.0.0.0/0", "::/0"]
+        trust = "refuse"
+        [[sender]]
+        name = "dmz"
+        addresses = ["198.51.100.0/24"]
+        "#,
+    );
+    assert_eq!(plan.sender_prefixes, ["198.51.100.0/24".parse().unwrap()]);
+    let stranger = "2001:db8::1".parse().unwrap();
+    assert_eq!(plan.senders.trust(stranger, Trust::Ban), Trust::Refuse);
+}
+
+#[test]
 fn slips_are_named_with_their_place_and_mend() {
     for (text, expected) in [
         ("[server]\nworker = 2", "portcullis.toml:2:1: unknown field `worker`"),
@@ -95,6 +113,15 @@ fn slips_are_named_with_their_place_and_mend() {
         ("[jail.sshd]\nmaxretry = 0", "portcullis.toml:2:12: maxretry is 1 to 1000, not 0"),
         ("[jail.sshd]\nfindtime = \"forever\"", "portcullis.toml:2:12: findtime is a time"),
         ("[jail.sshd]\nbantime = \"5min\"", "portcullis.toml:2:11: `5min` is not a duration"),
+        ("[jail.sshd]\nbantime = 0", "portcullis.toml:2:11: bantime is a time above zero"),
+        (
+            "[jail.manual]\nfilter = \"sshd\"",
+            "portcullis.toml:1:1: a jail cannot be called `manual`",
+        ),
+        (
+            "[[sender]]\nname = \"all\"\naddresses = [\"::/0\"]\ntrust = \"ban\"",
+            "portcullis.toml:1:1: sender `all` is ::/0",
+        ),
         ("[jail.x]\nfilter = \"sshdd\"", "did you mean `sshd`?"),
         ("[jail.sshdd]", "portcullis.toml:1:1: jail `sshdd`: no filter `sshdd`"),
         ("[never_ban]\naddresses = [\"10.0.0.1/8\"]", "portcullis.toml:2:13: 10.0.0.1/8 has bits"),
