@@ -310,6 +310,12 @@ fn rfc5424() {
     let line = format!("<37>1 2026-11-22T10:00:00Z r1 sshd 12 X {junos} Login failed");
     assert_eq!(parts(&line), (Dialect::Rfc5424, "r1", "sshd", "12", "Login failed"));
 
+    // As rsyslog 8.2302 forwards what came to it as `sshd[7]: Failed …`.
+    for msg in ["x", " x", "\u{feff}x"] {
+        let line = format!("<38>1 2026-11-22T10:00:00.311700+00:00 web sshd 7 - - {msg}");
+        assert_eq!(parts(&line), (Dialect::Rfc5424, "web", "sshd", "7", "x"));
+    }
+
     // Data that is not closed, or that text sticks to, is text.
     for open in ["[a b=\"", "[a b=\"c\"", "[a]b", "[] x", "x"] {
         let line = format!("<13>1 2026-11-22T10:00:00Z gw su - - {open}");

@@ -114,6 +114,7 @@ fn text_behind_a_tag_moves_nothing() {
         let mut text = written.as_str();
         if header.contains(">1 ") {
             text = text.strip_prefix('\u{feff}').unwrap_or(text);
+            text = text.strip_prefix(' ').unwrap_or(text); // rsyslog's
             if text.trim_matches(' ').is_empty() {
                 continue;
             }
