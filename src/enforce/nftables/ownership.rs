@@ -25,8 +25,8 @@ impl fmt::Display for Ownership {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Ownership::Owned => {
-                "the table is ours alone (flags owner, persist): other programs cannot change or \
-                 flush it, and it stays when Portcullis ends"
+                "the table is ours alone (flags owner, persist): while Portcullis runs, other \
+                 programs cannot change or flush it; it stays when Portcullis ends"
             }
             Ownership::Shared(Reason::NotAllowed) => {
                 "the table is a plain one, which other programs can change or flush: this kernel \
@@ -35,7 +35,7 @@ impl fmt::Display for Ownership {
             Ownership::Shared(Reason::WasPlain) => {
                 "the table is a plain one, which other programs can change or flush: it was there \
                  before, and a plain table cannot be given an owner (to change that: \
-                 `portcullis --flush`, then start again)"
+                 `portcullis run --flush`, stop it, then start again)"
             }
         })
     }
