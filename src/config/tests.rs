@@ -157,3 +157,42 @@ fn a_filter_of_the_operator_is_tried_before_it_runs() {
     std::fs::write(&filter, text.replace("by 192", "from 192")).unwrap();
     assert_eq!(plan(&config).filters[0].name, "mine");
 }
+
+/// What stands in `config/portcullis.toml` are the defaults; what stands behind a `#` loads too; and
+/// no key is missing.
+#[test]
+fn the_reference_is_a_working_configuration() {
+    let reference = include_str!("../../config/portcullis.toml");
+    assert_eq!(format!("{:#?}", plan(reference)), format!("{:#?}", plan("")));
+
+    let is_example = |text: &str| text.starts_with(|c: char| c == '[' || c.is_ascii_lowercase());
+    let whole: String = reference
+        .lines()
+        .map(|line| line.strip_prefix('#').filter(|text| is_example(text)).unwrap_or(line))
+        .flat_map(|line| [line, "\n"])
+        .collect();
+    let plan = plan(&whole);
+    assert_eq!((plan.jails.len(), plan.filters.len(), plan.sender_prefixes.len()), (2, 1, 2));
+
+    let table: toml::Table = whole.parse().unwrap();
+    for (section, stands) in [
+        ("", &table),
+        ("[server]", table["server"].as_table().unwrap()),
+        ("[[listen]]", table["listen"][0].as_table().unwrap()),
+        ("[[sender]]", table["sender"][0].as_table().unwrap()),
+        ("[jail.sshd]", table["jail"]["sshd"].as_table().unwrap()),
+        ("[never_ban]", table["never_ban"].as_table().unwrap()),
+        ("[firewall]", table["firewall"].as_table().unwrap()),
+        ("[metrics]", table["metrics"].as_table().unwrap()),
+    ] {
+        let said = error(&format!("{section}\nq = 1"));
+        let known = said.split("expected").nth(1).unwrap_or_else(|| panic!("{section}: {said}"));
+        for key in known.split('`').skip(1).step_by(2) {
+            assert!(stands.contains_key(key), "{section} lacks `{key}`");
+        }
+    }
+    let defaults = table["defaults"].as_table().unwrap();
+    let jail = table["jail"]["sshd"].as_table().unwrap();
+    let missing: Vec<_> = jail.keys().filter(|key| !defaults.contains_key(*key)).collect();
+    assert_eq!(missing, ["filter"], "which [defaults] refuse");
+}
