@@ -283,6 +283,8 @@ fn describe() {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
+
     use super::*;
 
     #[test]
@@ -310,5 +312,34 @@ mod tests {
         assert_eq!(metrics.received_udp.get(), 3);
         metrics.set_bans(&Default::default());
         assert!(metrics.render().contains("portcullis_bans{jail=\"sshd\"} 0"));
+    }
+
+    /// Every figure that the dashboard asks for is one that a daemon shows.
+    #[test]
+    fn grafana_uses_only_metrics_that_exist() {
+        let jail: Arc<str> = "sshd".into();
+        let metrics = Metrics::new(&[Arc::clone(&jail)]);
+        metrics.ban_imposed(&jail, Origin::Hits);
+        metrics.set_bans(&[(jail, 1)].into());
+        metrics.enforcement.record(0.001);
+        metrics.kernel_dropped("udp 127.0.0.1:514").add(1);
+        let shown = metrics.render();
+        let shown: HashSet<&str> = shown
+            .lines()
+            .filter(|line| !line.starts_with('#'))
+            .filter_map(|line| line.split(['{', ' ']).next())
+            .collect();
+
+        let dashboard = include_str!("../grafana/portcullis.json");
+        let dashboard: serde_json::Value = serde_json::from_str(dashboard).unwrap();
+        let asked = dashboard.to_string();
+        let asked: Vec<&str> = asked
+            .split(|c: char| !c.is_ascii_alphanumeric() && c != '_')
+            .filter(|word| word.starts_with("portcullis_"))
+            .collect();
+        assert!(asked.len() > 20, "{asked:?}");
+        for name in asked {
+            assert!(shown.contains(name), "no {name} in {shown:?}");
+        }
     }
 }
