@@ -8,5 +8,5 @@ mod ledger;
 mod never;
 
 pub use change::Change;
-pub use ledger::{Ban, Ledger, Order, Origin, Refusal, Share};
+pub use ledger::{Ban, Ledger, MOST_BANS, Order, Origin, Refusal, Share};
 pub use never::{NeverBan, Reason};

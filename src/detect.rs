@@ -170,6 +170,10 @@ const TRANSLATED: [(Ipv6Addr, u8); 3] = [
     (Ipv6Addr::new(0x2001, 0, 0, 0, 0, 0, 0, 0), 32),
 ];
 
+/// Offenders watched at a time, over all jails, in the daemon and in `replay`: about 100 MB when
+/// full, with thresholds of a few hits.
+pub const MOST_OFFENDERS: usize = 1 << 20;
+
 /// Picked at random for a displacement: with eight, fewer than one in ten thousand flood
 /// addresses displaces somebody of the most-hit third.
 const CANDIDATES: usize = 8;

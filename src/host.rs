@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 use std::io;
 use std::net::IpAddr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::{StreamExt, TryStreamExt};
 use rtnetlink::packet_route::address::AddressAttribute;
@@ -51,18 +51,27 @@ pub async fn follow(changed: mpsc::Sender<Facts>) -> Result<Facts, HostError> {
     tokio::spawn(connection);
     let first = read(&handle).await?;
     let mut known = first.clone();
+    let (mut follows, mut read_at) = (true, Instant::now());
     tokio::spawn(async move {
         loop {
             // Whatever it says, everything is read again: an event can be lost, a state cannot.
             tokio::select! {
-                event = events.next() => {
-                    if event.is_none() { return; }
-                    tokio::time::sleep(SETTLE).await;
+                event = events.next(), if follows => {
+                    if event.is_none() {
+                        tracing::error!(
+                            "the kernel no longer tells of new addresses; they are read every {} s",
+                            AT_LEAST_EVERY.as_secs()
+                        );
+                        follows = false;
+                    }
+                    // A router that learns routes has events all the time, and reads dear dumps.
+                    tokio::time::sleep(SETTLE.max(AT_MOST_EVERY.saturating_sub(read_at.elapsed()))).await;
                     while let Ok(Some(_)) = tokio::time::timeout(Duration::ZERO, events.next()).await {}
                 }
                 () = tokio::time::sleep(AT_LEAST_EVERY) => {}
                 () = changed.closed() => return,
             }
+            read_at = Instant::now();
             match read(&handle).await {
                 Ok(facts) if facts != known => {
                     known = facts.clone();
@@ -133,6 +142,8 @@ fn name_servers(text: &str) -> impl Iterator<Item = IpAddr> {
 
 /// Events come in bursts: an interface that goes up brings a dozen.
 const SETTLE: Duration = Duration::from_millis(100);
+
+const AT_MOST_EVERY: Duration = Duration::from_secs(1);
 
 /// `/etc/resolv.conf` sends no events, and a netlink socket can overflow.
 const AT_LEAST_EVERY: Duration = Duration::from_secs(30);

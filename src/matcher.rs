@@ -41,6 +41,8 @@ pub struct Matcher {
 #[derive(Debug)]
 pub struct Scratch {
     cache: Cache,
+    /// Clears of the cache when a match state was last looked at.
+    clears: usize,
     /// Rules whose gate the line passed.
     candidates: Vec<u32>,
     /// Exact engines' memory, made when a rule is first checked.
@@ -90,6 +92,7 @@ impl Matcher {
     pub fn scratch(&self) -> Scratch {
         Scratch {
             cache: self.automaton.create_cache(),
+            clears: 0,
             candidates: Vec::with_capacity(16),
             exact: self.rules.iter().map(|_| None).collect(),
         }

@@ -298,6 +298,9 @@ impl Ban {
     }
 }
 
+/// Bans at a time, in the daemon and in `replay`. The kernel's sets are made for the same number.
+pub const MOST_BANS: usize = 1 << 18;
+
 /// Shorter prefixes are refused: a slip of the pen would ban a continent.
 const LEAST_IPV4: u8 = 8;
 const LEAST_IPV6: u8 = 16;

@@ -14,9 +14,9 @@ use serde_json::json;
 
 use super::lines::Lines;
 use super::show;
-use crate::ban::{Change, Ledger, NeverBan, Order, Origin, Reason};
+use crate::ban::{Change, Ledger, MOST_BANS, NeverBan, Reason};
 use crate::config::{self, Plan};
-use crate::detect::Detector;
+use crate::detect::{Detector, MOST_OFFENDERS};
 use crate::model::{JailId, Prefix, Timestamp, Trust, Until};
 use crate::pipeline::{Hit, Speaker, Worker};
 use crate::syslog::stamp;
@@ -137,14 +137,7 @@ impl Film<'_> {
         self.ledger.expire(hit.at);
         let Some(offence) = self.detector.hit(hit) else { return };
         let jail = &self.plan.jails[usize::from(jail)];
-        let order = Order {
-            offender: offence.offender,
-            address: Some(offence.address),
-            jail: Arc::clone(&jail.name),
-            origin: Origin::Hits,
-            until: jail.bantime.from(offence.at),
-        };
-        match self.ledger.impose(order, offence.at) {
+        match self.ledger.impose(jail.order(&offence, offence.at), offence.at) {
             Ok(Some(Change::Impose { offender, until } | Change::Extend { offender, until })) => {
                 if self.bans.len() < MOST_BANS {
                     let jail = Arc::clone(&jail.name);
@@ -242,7 +235,3 @@ fn progress(path: &Path, length: Option<u64>) -> ProgressBar {
 
 /// Who hands over the lines of a file: trusted, and nobody's address.
 const NOBODY: Speaker = Speaker { address: IpAddr::V4(Ipv4Addr::UNSPECIFIED), trust: Trust::Ban };
-
-/// As the daemon's own bounds.
-const MOST_OFFENDERS: usize = 1 << 20;
-const MOST_BANS: usize = 1 << 19;

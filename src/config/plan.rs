@@ -9,11 +9,11 @@ use serde::Deserialize;
 
 use super::ConfigError;
 use super::file::{File, FirewallSection, JailSection, Listen};
-use crate::ban::Origin;
-use crate::detect::Threshold;
+use crate::ban::{Order, Origin};
+use crate::detect::{Offence, Threshold};
 use crate::filter::{Filter, Library};
 use crate::input::{Listener, Protocol, Sender, Senders};
-use crate::model::{DurationWords, JailId, Place, Prefix, Trust, toml_problem};
+use crate::model::{DurationWords, JailId, Place, Prefix, Timestamp, Trust, toml_problem};
 use crate::pipeline::{Rules, trial};
 
 /// A configuration, ready to run.
@@ -54,6 +54,19 @@ pub struct Jail {
     pub threshold: Threshold,
     /// For how long.
     pub bantime: DurationWords,
+}
+
+impl Jail {
+    /// The ban that an offence asks for, from `now` on.
+    pub fn order(&self, offence: &Offence, now: Timestamp) -> Order {
+        Order {
+            offender: offence.offender,
+            address: Some(offence.address),
+            jail: Arc::clone(&self.name),
+            origin: Origin::Hits,
+            until: self.bantime.from(now),
+        }
+    }
 }
 
 /// `[firewall]`.
@@ -109,6 +122,13 @@ impl Plan {
             }
         }
         let sender_prefixes = heard.flat_map(|it| it.get_ref().addresses.clone()).collect();
+        if file.never_ban.addresses.len() > MOST_NEVER {
+            let what = format!(
+                "[never_ban] has {} entries; {MOST_NEVER} are possible: write larger prefixes",
+                file.never_ban.addresses.len()
+            );
+            return Err(source.wrong(0, &what));
+        }
         Ok(Plan {
             origin: origin.to_owned(),
             workers: match file.server.workers {
@@ -317,6 +337,9 @@ fn default_control() -> PathBuf {
         _ => std::env::temp_dir().join(format!("portcullis-{user}")).join("control.sock"),
     }
 }
+
+/// The kernel's accept sets take 4096 ranges of a family; the rest is for this host's own.
+const MOST_NEVER: usize = 3_500;
 
 const TEN_MINUTES: Duration = Duration::from_secs(600);
 const DEFAULT_PORT: u16 = 5514;

@@ -1,5 +1,6 @@
 //! What the daemon says when it is ready.
 
+use std::io::Write;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
@@ -34,29 +35,35 @@ pub(super) fn listening(plan: &Plan, sockets: &Sockets) -> Vec<String> {
         .collect()
 }
 
+/// Prints it. Nobody listening to it is no reason to stop.
 pub(super) fn print(facts: &Facts<'_>) {
+    let mut out = std::io::stdout().lock();
+    _ = write(&mut out, facts).and_then(|()| out.flush());
+}
+
+fn write(out: &mut impl Write, facts: &Facts<'_>) -> std::io::Result<()> {
     let (filters, patterns) = facts.rules.matcher().size();
-    let version = env!("CARGO_PKG_VERSION");
-    println!("portcullis {version} is ready");
-    println!("  config     {}", facts.origin);
+    writeln!(out, "portcullis {} is ready", env!("CARGO_PKG_VERSION"))?;
+    writeln!(out, "  config     {}", facts.origin)?;
     for (at, listener) in facts.listening.iter().enumerate() {
-        println!("  {:<10} {listener}", if at == 0 { "listening" } else { "" });
+        writeln!(out, "  {:<10} {listener}", if at == 0 { "listening" } else { "" })?;
     }
-    println!("  metrics    http://{}/metrics", facts.metrics);
-    println!("  control    {}", facts.control.display());
-    println!(
+    writeln!(out, "  metrics    http://{}/metrics", facts.metrics)?;
+    writeln!(out, "  control    {}", facts.control.display())?;
+    writeln!(
+        out,
         "  filters    {filters} filters with {patterns} patterns for {} jails, compiled in {} ms",
         facts.jails,
         facts.compiled.as_millis()
-    );
-    println!("  firewall   {}", facts.enforcement);
+    )?;
+    writeln!(out, "  firewall   {}", facts.enforcement)?;
     if let Some(line) = try_it(facts.listening) {
-        println!("Make something happen (an address set aside for documentation, RFC 5737):");
-        println!("  {line}");
-        println!("  portcullis bans");
+        let program = std::env::args().next().unwrap_or_else(|| "portcullis".to_owned());
+        writeln!(out, "Make something happen (an address set aside for documentation, RFC 5737):")?;
+        writeln!(out, "  {line}")?;
+        writeln!(out, "  {program} bans --control {}", facts.control.display())?;
     }
-    // The banner may go into a pipe, where nobody sees it before the buffer is full.
-    _ = std::io::Write::flush(&mut std::io::stdout());
+    Ok(())
 }
 
 /// A `logger` line that makes five hits of the sshd jail, if there is a UDP listener to aim at.

@@ -11,10 +11,11 @@ use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, oneshot};
 
 use super::gate::{GateQueue, Snapshot};
-use crate::ban::{Change, Ledger, NeverBan, Order, Origin, Reason, Refusal};
+use super::intake::Seldom;
+use crate::ban::{Change, Ledger, MOST_BANS, NeverBan, Order, Origin, Reason, Refusal};
 use crate::config::{Jail, Plan};
 use crate::control::{Request, Response};
-use crate::detect::{Detector, Offence};
+use crate::detect::{Detector, MOST_OFFENDERS, Offence};
 use crate::enforce::nftables::Held;
 use crate::host::Facts;
 use crate::metrics::Metrics;
@@ -50,6 +51,8 @@ pub(super) struct Decider {
     gate: GateQueue,
     metrics: Arc<Metrics>,
     shown: Instant,
+    /// Offenders that may not be banned can offend without end.
+    complaint: Seldom,
 }
 
 impl Decider {
@@ -68,8 +71,16 @@ impl Decider {
         let thresholds = plan.jails.iter().map(|jail| jail.threshold).collect();
         let detector = Detector::new(thresholds, MOST_OFFENDERS);
         let jails = plan.jails.clone();
-        let shown = Instant::now();
-        let mut decider = Decider { jails, detector, ledger, configured, gate, metrics, shown };
+        let mut decider = Decider {
+            jails,
+            detector,
+            ledger,
+            configured,
+            gate,
+            metrics,
+            shown: Instant::now(),
+            complaint: Seldom::default(),
+        };
         decider.adopt(held, Timestamp::now());
         decider.gate.send_snapshot(decider.snapshot());
         decider.show();
@@ -130,15 +141,8 @@ impl Decider {
     fn offence(&mut self, offence: &Offence) -> Option<Change> {
         let jail = &self.jails[usize::from(offence.jail.0)];
         let now = Timestamp::now();
-        let order = Order {
-            offender: offence.offender,
-            address: Some(offence.address),
-            jail: Arc::clone(&jail.name),
-            origin: Origin::Hits,
-            until: jail.bantime.from(now),
-        };
         let name = Arc::clone(&jail.name);
-        match self.ledger.impose(order, now) {
+        match self.ledger.impose(jail.order(offence, now), now) {
             Ok(change) => {
                 if let Some(Change::Impose { offender, .. }) = change {
                     tracing::info!(jail = %name, %offender, "banned");
@@ -151,7 +155,9 @@ impl Decider {
                     Refusal::Full(_) => self.metrics.refused_full.add(1),
                     _ => self.metrics.refused_never.add(1),
                 }
-                tracing::info!(jail = %name, "not banned: {refusal}");
+                self.complaint.complain(|count| {
+                    tracing::info!(jail = %name, "{count} offenders not banned, the last: {refusal}");
+                });
                 None
             }
         }
@@ -246,12 +252,6 @@ fn never_ban(configured: &[(Prefix, Reason)], facts: &Facts) -> NeverBan {
             .chain(of(&facts.resolvers, Reason::Resolver)),
     )
 }
-
-/// Offenders watched at a time, over all jails: about 100 MB when full.
-const MOST_OFFENDERS: usize = 1 << 20;
-
-/// Bans at a time. The kernel's sets are made for the same number.
-pub(super) const MOST_BANS: usize = 1 << 18;
 
 /// Gauges are set so often; counting the bans by jail takes about 10 ms with 100,000 of them.
 const SHOW_EVERY: Duration = Duration::from_millis(250);

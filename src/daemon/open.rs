@@ -5,7 +5,7 @@ use std::net::{SocketAddr, TcpListener};
 use socket2::{Domain, Protocol as Ip, Socket, Type};
 
 use super::DaemonError;
-use super::decide::MOST_BANS;
+use crate::ban::MOST_BANS;
 use crate::config::{Backend, Firewall, Plan};
 use crate::enforce::nftables::{Gate, GateError, Held, Settings};
 use crate::enforce::{Backend as Enforcer, Observe};

@@ -48,7 +48,9 @@ impl Matcher {
         let state = self.automaton.next_state(&mut scratch.cache, from, byte).ok()?;
         if state.is_tagged() {
             if state.is_match() {
-                if state != from {
+                // The same state again says nothing new, unless ids began anew in between.
+                if state != from || scratch.cache.clear_count() != scratch.clears {
+                    scratch.clears = scratch.cache.clear_count();
                     self.collect(state, scratch);
                 }
             } else if state.is_dead() || state.is_quit() {
