@@ -56,9 +56,11 @@ fn data_and_text<'a>(message: &mut Message<'a>, rest: &'a [u8]) {
     };
     message.structured = structured;
     // Section 6.4: a UTF-8 MSG begins with a byte order mark. rsyslog's RSYSLOG_SyslogProtocol23Format
-    // puts the space that RFC 3164 has behind its `TAG:` in front of the text: one too many here.
-    let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
-    message.text = text.strip_prefix(b" ").unwrap_or(text);
+    // writes none, but the space that RFC 3164 has behind its `TAG:`: one too many here.
+    message.text = match text.strip_prefix(b"\xef\xbb\xbf") {
+        Some(text) => text,
+        None => text.strip_prefix(b" ").unwrap_or(text),
+    };
     // Junos writes its whole message as structured data.
     if !structured.is_empty() && text.iter().all(|&byte| byte == b' ') {
         message.text = structured;

@@ -113,8 +113,10 @@ fn text_behind_a_tag_moves_nothing() {
         assert_eq!(found, (hostname.as_bytes(), app.as_bytes(), procid.as_bytes()), "{line}");
         let mut text = written.as_str();
         if header.contains(">1 ") {
-            text = text.strip_prefix('\u{feff}').unwrap_or(text);
-            text = text.strip_prefix(' ').unwrap_or(text); // rsyslog's
+            text = match text.strip_prefix('\u{feff}') {
+                Some(text) => text,
+                None => text.strip_prefix(' ').unwrap_or(text), // rsyslog's
+            };
             if text.trim_matches(' ').is_empty() {
                 continue;
             }
