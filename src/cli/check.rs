@@ -12,7 +12,11 @@ use crate::config;
 use crate::pipeline::trial;
 
 #[derive(Debug, Args)]
-#[command(after_help = "Exit code: 0 when the configuration would run, 1 when not.")]
+#[command(after_help = "\
+Exit code: 0 when the configuration would run, 1 when not.
+Examples:
+  portcullis check
+  portcullis check --config portcullis.toml --json")]
 pub(super) struct Check {
     /// The configuration [default: /etc/portcullis/portcullis.toml if there is one]
     #[arg(long, value_name = "FILE")]

@@ -25,6 +25,10 @@ use timeline::Timeline;
 
 /// Watch an attacker being locked out, in a network of our own. Needs no root.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  portcullis demo
+  portcullis demo --json")]
 pub(super) struct Demo {
     /// Print events as JSON, one a line.
     #[arg(long)]

@@ -13,6 +13,10 @@ use crate::filter::Library;
 use crate::pipeline::trial;
 
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  portcullis filters list
+  portcullis filters test ./my-service.toml")]
 pub(super) struct Filters {
     #[command(subcommand)]
     command: What,
@@ -21,6 +25,10 @@ pub(super) struct Filters {
 #[derive(Debug, Subcommand)]
 enum What {
     /// List the filters
+    #[command(after_help = "\
+Examples:
+  portcullis filters list
+  portcullis filters list --json --config portcullis.toml")]
     List(Options),
     /// Run all samples of all filters, or of these
     #[command(after_help = "\

@@ -13,7 +13,11 @@ use crate::{config, daemon};
 #[command(after_help = "\
 Signals: SIGTERM and SIGINT stop it; bans stay in the kernel until their time is over.
 Logging: on standard error; PORTCULLIS_LOG=debug says more, PORTCULLIS_LOG=warn less.
-Privileges: CAP_NET_ADMIN to enforce, CAP_NET_BIND_SERVICE for port 514; without the first it only observes.")]
+Privileges: CAP_NET_ADMIN to enforce, CAP_NET_BIND_SERVICE for port 514; without the first it only observes.
+Examples:
+  portcullis run
+  portcullis run --config portcullis.toml
+  PORTCULLIS_LOG=debug portcullis run --flush")]
 pub(super) struct Run {
     /// The configuration [default: /etc/portcullis/portcullis.toml if there is one]
     #[arg(long, value_name = "FILE")]

@@ -10,6 +10,10 @@ use crate::control::{Request, Response};
 use crate::model::Timestamp;
 
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  portcullis status
+  portcullis status --json --config portcullis.toml")]
 pub(super) struct Status {
     #[command(flatten)]
     daemon: Daemon,
