@@ -287,16 +287,22 @@ fn thread(
         .map_err(|why| DaemonError::System { what: "starting a thread", why })
 }
 
-/// SIGTERM or SIGINT.
+/// SIGTERM or SIGINT; SIGHUP is answered with what to do instead.
 async fn signalled() -> std::io::Result<()> {
     use tokio::signal::unix::{SignalKind, signal};
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+    let mut hangup = signal(SignalKind::hangup())?;
+    loop {
+        tokio::select! {
+            _ = terminate.recv() => return Ok(()),
+            _ = interrupt.recv() => return Ok(()),
+            // Whoever closes a terminal or asks for a reload must not stop the gate.
+            _ = hangup.recv() => tracing::warn!(
+                "SIGHUP: the configuration is read at the start only; restart to change it, bans stay"
+            ),
+        }
     }
-    Ok(())
 }
 
 fn join(what: &str, thread: JoinHandle<()>) {

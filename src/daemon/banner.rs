@@ -66,10 +66,12 @@ fn write(out: &mut impl Write, facts: &Facts<'_>) -> std::io::Result<()> {
     Ok(())
 }
 
-/// A `logger` line that makes five hits of the sshd jail, if there is a UDP listener to aim at.
+/// A `logger` line that makes five hits of the sshd jail, if there is a UDP listener whose word
+/// bans.
 fn try_it(listening: &[String]) -> Option<String> {
     let address: SocketAddr = listening
         .iter()
+        .filter(|it| it.contains("(trust ban)"))
         .find_map(|it| it.strip_prefix("udp "))
         .and_then(|it| it.split_whitespace().next())?
         .parse()
