@@ -83,6 +83,7 @@ pub struct Options {
 
 /// Runs until SIGTERM or SIGINT.
 pub fn run(plan: Plan, options: Options) -> Result<(), DaemonError> {
+    raise_descriptor_limit();
     let began = Instant::now();
     let rules = Arc::new(plan.rules()?);
     let compiled = began.elapsed();
@@ -287,6 +288,28 @@ fn thread(
         .map_err(|why| DaemonError::System { what: "starting a thread", why })
 }
 
+/// A shell gives 1024 descriptors (systemd as well, softly): with every place for a connection
+/// taken there would be none for metrics and control.
+fn raise_descriptor_limit() {
+    use nix::sys::resource::{Resource, getrlimit, setrlimit};
+    let raised = getrlimit(Resource::RLIMIT_NOFILE).and_then(|(soft, hard)| {
+        if soft >= DESCRIPTORS {
+            return Ok(soft);
+        }
+        let wanted = hard.min(DESCRIPTORS);
+        setrlimit(Resource::RLIMIT_NOFILE, wanted, hard).map(|()| wanted)
+    });
+    match raised {
+        Ok(limit) if limit >= DESCRIPTORS => {}
+        Ok(limit) => tracing::warn!(
+            "only {limit} open files are allowed (RLIMIT_NOFILE); {DESCRIPTORS} are needed when \
+             all {} connections are open",
+            streams::MOST_CONNECTIONS
+        ),
+        Err(error) => tracing::warn!("cannot raise RLIMIT_NOFILE: {error}"),
+    }
+}
+
 /// SIGTERM or SIGINT; SIGHUP is answered with what to do instead.
 async fn signalled() -> std::io::Result<()> {
     use tokio::signal::unix::{SignalKind, signal};
@@ -324,6 +347,9 @@ const ORDERS: usize = 64;
 
 /// Batches of hits that wait. UDP counts what does not fit, streams wait.
 const BATCHES: usize = 4_096;
+
+/// All connections, and as much again for sockets of every worker, metrics, control and netlink.
+const DESCRIPTORS: u64 = 2 * streams::MOST_CONNECTIONS as u64;
 
 const DEADLINE: Duration = Duration::from_secs(5);
 const STOPPING: &str = "the daemon is stopping";
