@@ -1,5 +1,21 @@
 //! All integration tests, one binary: corpora, and the real daemon with real packets.
 
-mod nftables;
-mod syslog;
-mod wire;
+mod harness; // the daemon as a child process; commands; waiting
+mod stage; // attacker, client and server around a gateway that runs the daemon
+
+mod commands; // exit codes and JSON of every command
+mod datagrams; // UDP: nothing is lost without being counted
+mod gate; // packets stop, and flow again
+mod layers; // who may import whom
+mod metrics; // every name, with its labels
+mod never_ban; // who is never shut out
+mod nft; // the daemon's table as `nft` sees it, and when others meddle
+mod nftables; // the gate as a library
+mod restart; // the gate stays down
+mod rsyslog; // what real senders send
+mod senders; // whose word bans
+mod spoof; // the wrong address is never banned
+mod startup; // refused, with the right words
+mod streams; // TCP: framing, limits
+mod syslog; // the corpora
+mod wire; // namespaces and packets for `nftables`
