@@ -26,10 +26,10 @@ Examples:
 With --json, one object a line:
   {\"line\":1,\"dialect\":\"rfc3164\",…,\"hits\":[{\"filter\":…,\"pattern\":…,\"kind\":\"failure\",\"offender\":…,\"user\":…,\"fields\":{…}}]}")]
 pub(super) struct Explain {
-    /// Only this filter: a name, or a TOML file [default: those of the configuration]
+    /// Only this filter: a name, or a TOML file [default: all]
     #[arg(long, value_name = "NAME|FILE")]
     filter: Option<String>,
-    /// The configuration whose filters are used
+    /// The configuration whose jails' filters are used
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// Print JSON, one object a line
@@ -84,7 +84,13 @@ impl Explain {
 
     fn filters(&self) -> anyhow::Result<Vec<Filter>> {
         let Some(name) = &self.filter else {
-            return Ok(config::load(self.config.as_deref())?.filters);
+            if self.config.is_some() {
+                return Ok(config::load(self.config.as_deref())?.filters);
+            }
+            // Without a configuration: all there are, those too that have no jail by default.
+            let library = Library::new(config::filter_folders(None)?);
+            let all = library.names()?.into_iter().map(|name| library.load(&name));
+            return Ok(all.collect::<Result<_, _>>()?);
         };
         let library = Library::new(config::filter_folders(self.config.as_deref())?);
         let filter = library.load(name)?;
