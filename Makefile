@@ -6,12 +6,12 @@ CARGO ?= cargo
 TEST_PACKAGES = rsyslog:rsyslogd nftables:nft
 
 .DEFAULT_GOAL := help
-.PHONY: help test test-packages check bench demo
+.PHONY: help test test-packages fail2ban check bench demo
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 24
 
-test: test-packages ## Install what the tests talk to, and run all of them
+test: test-packages fail2ban ## Install what the tests talk to, and run all of them
 	$(CARGO) test -- --include-ignored
 
 check: ## Formatting and lints, as CI wants them
@@ -23,6 +23,14 @@ bench: ## Measure
 
 demo: ## See a gate fall, in namespaces of its own; needs no root
 	$(CARGO) run --release -- demo
+
+# fail2ban's own filters, unpacked beside the build: read by the tests, never installed, never ours.
+fail2ban:
+	@test -e target/fail2ban/etc/fail2ban/filter.d/sshd.conf || { \
+		echo "make test: unpacking Debian's fail2ban"; \
+		rm -rf target/fail2ban && mkdir -p target/fail2ban && cd target/fail2ban && \
+		{ apt-get download --quiet fail2ban || { apt-get update --quiet && apt-get download --quiet fail2ban; }; } && \
+		dpkg -x fail2ban_*.deb . ; }
 
 # Only what is missing, so that a machine which has it all needs neither rights nor a network.
 test-packages:

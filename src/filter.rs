@@ -8,8 +8,10 @@
 mod ambiguity;
 mod builtin;
 mod error;
+pub mod fail2ban;
 mod library;
 mod native;
+pub mod python;
 mod tags;
 
 pub use error::FilterError;

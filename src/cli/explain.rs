@@ -1,5 +1,7 @@
 //! `portcullis explain`: what happens to a line, and why.
 
+mod fail2ban;
+
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -22,12 +24,13 @@ Examples:
   portcullis explain /var/log/auth.log
   tail -n 50 /var/log/mail.log | portcullis explain --filter postfix
   portcullis explain --filter ./my-service.toml --json lines.txt
+  portcullis explain --filter 'fail2ban:/etc/fail2ban/filter.d/sshd.conf[mode=aggressive]' /var/log/auth.log
 
 With --json, one object a line:
   {\"line\":1,\"dialect\":\"rfc3164\",…,\"hits\":[{\"filter\":…,\"pattern\":…,\"kind\":\"failure\",\"offender\":…,\"user\":…,\"fields\":{…}}]}")]
 pub(super) struct Explain {
-    /// Only this filter: a name, or a TOML file [default: all]
-    #[arg(long, value_name = "NAME|FILE")]
+    /// Only this filter: a name, a TOML file, or one of fail2ban's own [default: all]
+    #[arg(long, value_name = "NAME|FILE|fail2ban:FILE[OPTIONS]")]
     filter: Option<String>,
     /// The configuration whose jails' filters are used
     #[arg(long, value_name = "FILE")]
@@ -35,6 +38,11 @@ pub(super) struct Explain {
     /// Print JSON, one object a line
     #[arg(long)]
     json: bool,
+    /// This one line instead of a file
+    #[arg(long, value_name = "TEXT", conflicts_with = "file")]
+    line: Option<String>,
+    #[command(flatten)]
+    fail2ban: fail2ban::Options,
     /// The lines; `-` is standard input
     #[arg(value_name = "FILE", default_value = "-")]
     file: PathBuf,
@@ -42,12 +50,19 @@ pub(super) struct Explain {
 
 impl Explain {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
+        let mut lines = match &self.line {
+            Some(line) => Lines::of(line.clone().into_bytes()),
+            None => Lines::open(&self.file)?,
+        };
+        if let Some(spec) = self.filter.as_deref().and_then(|it| it.strip_prefix("fail2ban:")) {
+            fail2ban::explain(spec, lines, &self.fail2ban, self.json)?;
+            return Ok(ExitCode::SUCCESS);
+        }
         let filters = self.filters()?;
         let nearest = Nearest::new(&filters)?;
         let jails = vec![Vec::new(); filters.len()];
         let rules = Arc::new(Rules::new(&filters, jails)?);
         let mut worker = Worker::new(Arc::clone(&rules));
-        let mut lines = Lines::open(&self.file)?;
         let mut out = std::io::BufWriter::new(std::io::stdout().lock());
         let (mut number, mut with_hits) = (0u64, 0u64);
         while let Some(line) = lines.next()? {
@@ -67,7 +82,7 @@ impl Explain {
                 }
             }
             // Somebody may be watching a pipe.
-            if lines_wait(&self.file) {
+            if lines.is_watched() {
                 out.flush()?;
             }
         }
@@ -183,9 +198,4 @@ fn print_near(
         matcher.pattern_name(near),
         filter.programs.join(", ")
     )
-}
-
-/// Lines that come from a pipe are answered as they come.
-fn lines_wait(file: &std::path::Path) -> bool {
-    file == std::path::Path::new("-")
 }

@@ -12,6 +12,7 @@ pub(super) struct Lines {
     line: Vec<u8>,
     /// Bytes read so far.
     pub(super) bytes: u64,
+    is_watched: bool,
 }
 
 impl Lines {
@@ -25,7 +26,19 @@ impl Lines {
             Box::new(file)
         };
         let reader = BufReader::with_capacity(256 << 10, source);
-        Ok(Lines { reader, line: Vec::new(), bytes: 0 })
+        let is_watched = path == Path::new("-");
+        Ok(Lines { reader, line: Vec::new(), bytes: 0, is_watched })
+    }
+
+    /// Of a text.
+    pub(super) fn of(text: Vec<u8>) -> Lines {
+        let source: Box<dyn Read> = Box::new(io::Cursor::new(text));
+        Lines { reader: BufReader::new(source), line: Vec::new(), bytes: 0, is_watched: false }
+    }
+
+    /// Whether the lines come from a pipe, where somebody may wait for the answer to each.
+    pub(super) fn is_watched(&self) -> bool {
+        self.is_watched
     }
 
     /// The next line without its LF; of one longer than a frame may be, the beginning.

@@ -4,6 +4,7 @@ mod harness; // the daemon as a child process; commands; waiting
 mod stage; // attacker, client and server around a gateway that runs the daemon
 
 mod commands; // exit codes and JSON of every command
+mod fail2ban; // its own filters, unchanged, against its own answers
 mod datagrams; // UDP: nothing is lost without being counted
 mod gate; // packets stop, and flow again
 mod layers; // who may import whom

@@ -1,0 +1,15 @@
+//! fail2ban's own filters, unchanged: read from the user's disk, never shipped.
+//!
+//! Enters: `filter.d/NAME.conf` with options, then lines. Leaves: for each line what fail2ban would
+//! have counted, with the same groups and the same time. Refuses to know jails and bans.
+
+pub mod conf;
+pub mod dates;
+mod journal;
+mod rules;
+mod sessions;
+mod tags;
+
+pub use journal::{Hit, Journal, Judged};
+pub use rules::{Groups, RuleError, Rules};
+pub use sessions::{Kind, Sessions, Verdict, identity};

@@ -1,0 +1,111 @@
+//! One log read by one fail2ban filter, line by line: the date is found and cut out, the rest is
+//! judged, and sessions are kept.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::dates::{DateDetector, NoTime};
+use super::rules::{Outcome, Rules};
+use super::sessions::{Sessions, Verdict};
+use crate::filter::python::{Memory, OutOfSteps};
+use crate::model::Timestamp;
+
+/// The state of one filter on one log.
+#[derive(Debug)]
+pub struct Journal {
+    rules: Arc<Rules>,
+    fresh: DateDetector,
+    dates: DateDetector,
+    sessions: Sessions,
+    memory: Memory,
+    buffer: Vec<Vec<u8>>,
+    last: Option<Timestamp>,
+}
+
+/// What a line came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Judged {
+    /// Nothing matches.
+    Missed,
+    /// An `ignoreregex` excuses it.
+    Ignored,
+    /// A pattern matches.
+    Hit(Hit),
+}
+
+/// A pattern that matched a line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hit {
+    /// The `failregex`, counted from 0.
+    pub rule: usize,
+    /// What it means, with the groups of the line and of its session.
+    pub verdict: Verdict,
+    /// When it happened: as the line says, else as the line before said, else now.
+    pub time: Timestamp,
+}
+
+impl Journal {
+    /// A filter at the beginning of a log.
+    pub fn new(rules: Arc<Rules>, dates: DateDetector) -> Journal {
+        Journal {
+            rules,
+            fresh: dates.clone(),
+            dates,
+            sessions: Sessions::default(),
+            memory: Memory::new(),
+            buffer: Vec::new(),
+            last: None,
+        }
+    }
+
+    /// The next line, without its line break, at `now`.
+    ///
+    /// # Errors
+    /// When a pattern with back-references needs more steps than a line is worth.
+    pub fn line(&mut self, line: &[u8], now: Timestamp) -> Result<Judged, OutOfSteps> {
+        let Some((text, date)) = self.dated(line, now) else { return Ok(Judged::Missed) };
+        self.buffer.push(text);
+        let surplus = self.buffer.len().saturating_sub(self.rules.max_lines());
+        self.buffer.drain(..surplus);
+        let rules = Arc::clone(&self.rules);
+        Ok(match rules.judge(&mut self.buffer, &mut self.memory)? {
+            Outcome::Missed => Judged::Missed,
+            Outcome::Ignored => Judged::Ignored,
+            Outcome::Matched(found) => Judged::Hit(Hit {
+                rule: found.rule,
+                verdict: self.sessions.judge(found.groups, now),
+                time: date.unwrap_or(now),
+            }),
+        })
+    }
+
+    /// Forgets every line so far: the next is judged alone.
+    pub fn forget(&mut self) {
+        self.dates.clone_from(&self.fresh);
+        self.sessions = Sessions::default();
+        self.buffer.clear();
+        self.last = None;
+    }
+
+    /// The line without its date, and the date. `None`: fail2ban fails on such a line.
+    fn dated(&mut self, line: &[u8], now: Timestamp) -> Option<(Vec<u8>, Option<Timestamp>)> {
+        let recent = self.last.filter(|last| *last > now.before(RECENT));
+        let Some(found) = self.dates.find(line, now) else {
+            return Some((line.to_vec(), recent));
+        };
+        let without = || [&line[..found.date.start], &line[found.date.end..]].concat();
+        match found.time {
+            Ok(time) => {
+                self.last = Some(time);
+                Some((without(), Some(time)))
+            }
+            Err(NoTime::Empty) => Some((line.to_vec(), Some(recent.unwrap_or(now)))),
+            Err(NoTime::Unreadable) if recent.is_some() => Some((line.to_vec(), recent)),
+            Err(NoTime::Unreadable) => Some((without(), None)),
+            Err(NoTime::Fatal) => None,
+        }
+    }
+}
+
+/// A line without a date happened when the last dated one did, if that is no older than this.
+const RECENT: Duration = Duration::from_secs(60);

@@ -1,0 +1,295 @@
+//! A fail2ban filter made ready: one line's text in, what its patterns find in it out.
+//!
+//! Nothing is remembered from line to line here; [`Journal`](super::Journal) does that.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::conf::{Definition, Located};
+use super::tags;
+use crate::filter::python::{Memory, OutOfSteps, Regex};
+use crate::model::Place;
+
+/// The patterns of a filter.
+#[derive(Debug)]
+pub struct Rules {
+    /// The filter's name.
+    pub name: String,
+    prefix: Option<Rule>,
+    fails: Vec<Rule>,
+    ignores: Vec<Rule>,
+    max_lines: usize,
+}
+
+/// One pattern.
+#[derive(Debug)]
+struct Rule {
+    regex: Regex,
+    /// Every named group, by index.
+    groups: Vec<(usize, Arc<str>)>,
+    /// Groups that stand in for another: `alt_user_1` for `user`, in the order of their names.
+    stands_in: Vec<(Arc<str>, Arc<str>)>,
+}
+
+/// A pattern that cannot be used.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{place}: {what}\n    in {pattern}")]
+pub struct RuleError {
+    /// Where in the filter's file.
+    pub place: Place,
+    /// What is not understood.
+    pub what: String,
+    /// The pattern, tags replaced.
+    pub pattern: String,
+}
+
+/// The named groups of a match: what took part has a text.
+pub type Groups = BTreeMap<Arc<str>, Option<Vec<u8>>>;
+
+/// What a line's text came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Match {
+    /// The `failregex` that matched, counted from 0.
+    pub rule: usize,
+    /// The groups of `prefregex` and of the `failregex`, the latter over the former.
+    pub groups: Groups,
+}
+
+/// The outcome for a text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Nothing matches.
+    Missed,
+    /// An `ignoreregex` excuses it.
+    Ignored,
+    /// A `failregex` matches.
+    Matched(Match),
+}
+
+impl Rules {
+    /// Compiles a filter's definition.
+    pub fn new(definition: &Definition) -> Result<Rules, RuleError> {
+        let several = definition.maxlines > 1;
+        let one = |located| Rule::new(located, false);
+        let prefix = definition.prefregex.as_ref().map(one).transpose()?;
+        let fails = definition
+            .failregex
+            .iter()
+            .map(|located| {
+                let rule = Rule::new(located, several)?;
+                let names =
+                    |it: &Rule| it.groups.iter().any(|(_, name)| IDENTIFIES.contains(&&**name));
+                if !names(&rule) && !prefix.as_ref().is_some_and(names) {
+                    return Err(RuleError {
+                        place: located.place.clone(),
+                        what: "it names nobody: it needs <HOST>, <ADDR>, <F-ID> or <F-MLFID>"
+                            .to_owned(),
+                        pattern: located.text.clone(),
+                    });
+                }
+                Ok(rule)
+            })
+            .collect::<Result<Vec<_>, _>>()?;
+        let ignores = definition.ignoreregex.iter().map(one).collect::<Result<_, _>>()?;
+        let max_lines = (definition.maxlines as usize).clamp(1, MOST_LINES);
+        Ok(Rules { name: definition.name.clone(), prefix, fails, ignores, max_lines })
+    }
+
+    /// How many patterns there are: prefix, failures, ignores.
+    pub fn size(&self) -> usize {
+        usize::from(self.prefix.is_some()) + self.fails.len() + self.ignores.len()
+    }
+
+    /// Judges the last of the buffered lines, together with those before it. Without their dates;
+    /// a filter that looks at one line at a time buffers just that.
+    ///
+    /// What a match used up leaves the buffer, what `<SKIPLINES>` passed over stays in it.
+    pub fn judge(
+        &self,
+        buffer: &mut Vec<Vec<u8>>,
+        memory: &mut Memory,
+    ) -> Result<Outcome, OutOfSteps> {
+        let mut seen = joined(buffer);
+        // With few ignore patterns it is cheaper to ask them first, of the whole line; fail2ban
+        // decides so, and it matters because otherwise they see only what `prefregex` left.
+        if !self.ignores.is_empty()
+            && self.ignores.len() + 2 < self.fails.len()
+            && self.is_ignored(&seen, memory)?
+        {
+            return Ok(Outcome::Ignored);
+        }
+        let original = buffer.clone();
+        let mut before = Groups::new();
+        if let Some(prefix) = &self.prefix {
+            let Some(found) = prefix.find(&seen, memory)? else { return Ok(Outcome::Missed) };
+            before = found.groups;
+            let content = before.remove("content").flatten();
+            if let Some(content) = content.filter(|content| !content.is_empty()) {
+                *buffer = vec![content];
+                seen = joined(buffer);
+            }
+        }
+        for (index, rule) in self.fails.iter().enumerate() {
+            let Some(found) = rule.find(&seen, memory)? else { continue };
+            let (matched, left) = split(&original, &seen, &found);
+            let judged = if original.len() > 1 { joined(&matched) } else { seen.clone() };
+            *buffer = left;
+            if self.is_ignored(&judged, memory)? {
+                return Ok(Outcome::Ignored);
+            }
+            let mut groups = before.clone();
+            groups.extend(found.groups);
+            if !identifies(&groups) {
+                // Nobody to hold it against: fail2ban takes this for an error and goes on, with
+                // what the match has left.
+                seen = joined(buffer);
+                continue;
+            }
+            return Ok(Outcome::Matched(Match { rule: index, groups }));
+        }
+        Ok(Outcome::Missed)
+    }
+
+    /// How many lines the filter looks at together.
+    pub fn max_lines(&self) -> usize {
+        self.max_lines
+    }
+
+    fn is_ignored(&self, text: &[u8], memory: &mut Memory) -> Result<bool, OutOfSteps> {
+        for ignore in &self.ignores {
+            if ignore.regex.search(text, memory, STEPS)?.is_some() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+}
+
+struct Found {
+    groups: Groups,
+    span: (usize, usize),
+    skipped: Vec<Vec<u8>>,
+}
+
+impl Rule {
+    /// With `several` lines in a text, `^` and `$` stand at the ends of each.
+    fn new(located: &Located, several: bool) -> Result<Rule, RuleError> {
+        let pattern = tags::expand(&located.text);
+        let wrong = |what: String| RuleError {
+            place: located.place.clone(),
+            what,
+            pattern: pattern.clone(),
+        };
+        if pattern.trim().is_empty() {
+            return Err(wrong("the pattern is empty".to_owned()));
+        }
+        let compile = if several { Regex::multi_line } else { Regex::new };
+        let regex = compile(&pattern).map_err(|error| wrong(error.to_string()))?;
+        let names = regex.ast().groups().iter().enumerate();
+        let groups: Vec<(usize, Arc<str>)> =
+            names.filter_map(|(index, name)| Some((index, name.as_deref()?.into()))).collect();
+        let mut stands_in: Vec<(Arc<str>, Arc<str>)> = groups
+            .iter()
+            .filter_map(|(_, name)| Some((Arc::clone(name), stands_in_for(name)?.into())))
+            .collect();
+        stands_in.sort();
+        Ok(Rule { regex, groups, stands_in })
+    }
+
+    fn find(&self, text: &[u8], memory: &mut Memory) -> Result<Option<Found>, OutOfSteps> {
+        let Some(found) = self.regex.search(text, memory, STEPS)? else { return Ok(None) };
+        let of = |index| found.group(index).map(|(start, end)| text[start..end].to_vec());
+        let mut groups: Groups =
+            self.groups.iter().map(|(index, name)| (Arc::clone(name), of(*index))).collect();
+        let mut skipped = Vec::new();
+        for number in 0.. {
+            match groups.remove(format!("skiplines{number}").as_str()) {
+                Some(Some(lines)) => {
+                    skipped.extend(
+                        lines
+                            .split_inclusive(|byte| *byte == b'\n')
+                            .map(|line| line.strip_suffix(b"\n").unwrap_or(line).to_vec()),
+                    );
+                }
+                Some(None) => {}
+                None => break,
+            }
+        }
+        for (substitute, name) in &self.stands_in {
+            let is_empty = |value: Option<&Option<Vec<u8>>>| {
+                value.is_none_or(|value| value.as_ref().is_none_or(Vec::is_empty))
+            };
+            let value = groups.get(substitute).cloned().flatten();
+            if value.as_ref().is_some_and(|value| !value.is_empty()) && is_empty(groups.get(name)) {
+                groups.insert(Arc::clone(name), value);
+            }
+        }
+        Ok(Some(Found { groups, span: found.span(), skipped }))
+    }
+}
+
+/// `alt_user`, `alt_user_1` → `user`.
+fn stands_in_for(name: &str) -> Option<String> {
+    let rest = name.strip_prefix("alt_")?;
+    let base = match rest.rsplit_once('_') {
+        Some((base, number))
+            if !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit()) =>
+        {
+            base
+        }
+        _ => rest,
+    };
+    Some(match base {
+        "id" => "fid".to_owned(),
+        "port" => "fport".to_owned(),
+        base => base.to_owned(),
+    })
+}
+
+fn identifies(groups: &Groups) -> bool {
+    IDENTIFIES.iter().any(|name| matches!(groups.get(*name), Some(Some(_))))
+}
+
+/// Lines as the patterns see them: each ends in a line break.
+fn joined(lines: &[Vec<u8>]) -> Vec<u8> {
+    let mut text = lines.join(&b'\n');
+    text.push(b'\n');
+    text
+}
+
+/// The lines that a match used up, and those that are left: before it, passed over, behind it.
+fn split(lines: &[Vec<u8>], text: &[u8], found: &Found) -> (Vec<Vec<u8>>, Vec<Vec<u8>>) {
+    if lines.len() <= 1 {
+        return (lines.to_vec(), Vec::new());
+    }
+    let (start, end) = found.span;
+    // A match that begins with the line break before its line belongs to the line behind it.
+    let upto = (start + 1).min(text.len());
+    let first = text[..upto].iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+    let from = end.saturating_sub(1);
+    let last = text[from..].iter().position(|byte| *byte == b'\n');
+    let last = last.map_or(text.len(), |at| from + at + 1);
+    let breaks = |upto: usize| text[..upto].iter().filter(|byte| **byte == b'\n').count();
+    let (first, last) = (breaks(first).min(lines.len()), breaks(last).min(lines.len()));
+    let mut matched = lines[first.min(last)..last].to_vec();
+    let mut left = lines[..first.min(last)].to_vec();
+    let mut at = 0;
+    for skipped in &found.skipped {
+        if let Some(place) = matched[at..].iter().position(|line| line == skipped) {
+            at += place;
+            left.push(matched.remove(at));
+        }
+    }
+    left.extend_from_slice(&lines[last..]);
+    (matched, left)
+}
+
+/// Groups that say whom a failure is held against; the session stands for one that is known later.
+const IDENTIFIES: [&str; 5] = ["fid", "ip4", "ip6", "dns", "mlfid"];
+
+/// What one pattern may cost on one line. Patterns without back-references never need so many; with
+/// them, a crafted line is given up after some milliseconds, and counted.
+const STEPS: u64 = 200_000;
+
+/// Lines that a filter may ask to see together.
+const MOST_LINES: usize = 1_000;

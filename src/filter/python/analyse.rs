@@ -1,0 +1,138 @@
+//! What can be said of every match of a pattern before it is run: where it begins, with which bytes,
+//! and what text it must hold.
+
+use super::ast::{Assert, Node};
+
+/// Facts for the fast paths.
+#[derive(Debug, Default)]
+pub(super) struct Facts {
+    pub(super) anchor: Anchor,
+    /// Bytes that every match begins with.
+    pub(super) prefix: Vec<u8>,
+    /// The longest run of bytes that every match holds, if it is more than the prefix.
+    pub(super) required: Vec<u8>,
+    /// The bytes that a match may begin with; none if it may be empty.
+    pub(super) first: Option<Box<[bool; 256]>>,
+}
+
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Anchor {
+    #[default]
+    Anywhere,
+    Line,
+    Text,
+}
+
+impl Facts {
+    pub(super) fn of(root: &Node) -> Self {
+        let mut first = [false; 256];
+        let may_be_empty = first_bytes(root, &mut first);
+        let anchor = if begins(root, Assert::TextStart) {
+            Anchor::Text
+        } else if begins(root, Assert::LineStart) {
+            Anchor::Line
+        } else {
+            Anchor::Anywhere
+        };
+        let mut runs = Runs::default();
+        runs.node(root);
+        runs.cut();
+        let prefix = if runs.first_starts { runs.first } else { Vec::new() };
+        let required = if runs.best == prefix { Vec::new() } else { runs.best };
+        Self { anchor, prefix, required, first: (!may_be_empty).then(|| Box::new(first)) }
+    }
+}
+
+/// Does every way begin with this assertion?
+fn begins(node: &Node, assert: Assert) -> bool {
+    match node {
+        Node::Assert(found) => *found == assert,
+        Node::Group { node, .. } | Node::Atomic(node) => begins(node, assert),
+        Node::Repeat { node, min, .. } => *min > 0 && begins(node, assert),
+        Node::Alternate(nodes) => nodes.iter().all(|n| begins(n, assert)),
+        Node::Concat(nodes) => {
+            let zero = |n: &&Node| matches!(n, Node::Assert(_) | Node::Look { .. } | Node::Empty);
+            let after = nodes.iter().find(|n| !zero(n));
+            nodes.iter().take_while(zero).chain(after).any(|n| begins(n, assert))
+        }
+        _ => false,
+    }
+}
+
+/// Adds the bytes that a non-empty match may begin with; true if nothing need be consumed.
+fn first_bytes(node: &Node, set: &mut [bool; 256]) -> bool {
+    match node {
+        Node::Empty | Node::Assert(_) | Node::Look { .. } => true,
+        Node::Never => false,
+        Node::Literal { char, fold } => {
+            let byte = char.encode_utf8(&mut [0; 4]).as_bytes()[0];
+            set[usize::from(byte)] = true;
+            if *fold {
+                set[usize::from(byte.to_ascii_uppercase())] = true;
+            }
+            false
+        }
+        Node::Set(one) => {
+            for (byte, into) in set.iter_mut().enumerate() {
+                *into |= one.bytes[byte] || (byte >= 0x80 && one.has_wide());
+            }
+            false
+        }
+        Node::Group { node, .. } | Node::Atomic(node) => first_bytes(node, set),
+        Node::Concat(nodes) => nodes.iter().all(|n| first_bytes(n, set)),
+        Node::Alternate(nodes) => nodes.iter().fold(false, |empty, n| first_bytes(n, set) | empty),
+        Node::Repeat { max: Some(0), .. } => true,
+        Node::Repeat { node, min, .. } => first_bytes(node, set) || *min == 0,
+        Node::Backref { .. } => {
+            set.fill(true);
+            true
+        }
+        Node::Conditional { yes, no, .. } => first_bytes(yes, set) | first_bytes(no, set),
+    }
+}
+
+/// Runs of literal bytes that no match can avoid.
+#[derive(Default)]
+struct Runs {
+    run: Vec<u8>,
+    best: Vec<u8>,
+    first: Vec<u8>,
+    /// The first run begins where the match begins.
+    first_starts: bool,
+    /// Something was seen before the run at hand.
+    begun: bool,
+}
+
+impl Runs {
+    fn node(&mut self, node: &Node) {
+        match node {
+            Node::Empty | Node::Assert(_) | Node::Look { .. } => {}
+            Node::Literal { char, fold: false } => {
+                self.run.extend_from_slice(char.encode_utf8(&mut [0; 4]).as_bytes());
+            }
+            Node::Literal { char, .. } if !char.is_ascii_alphabetic() => {
+                self.run.extend_from_slice(char.encode_utf8(&mut [0; 4]).as_bytes());
+            }
+            Node::Group { node, .. } | Node::Atomic(node) => self.node(node),
+            Node::Concat(nodes) => nodes.iter().for_each(|n| self.node(n)),
+            Node::Repeat { node, min, .. } if *min > 0 => {
+                self.node(node);
+                self.cut();
+            }
+            _ => self.cut(),
+        }
+    }
+
+    /// The run at hand ends.
+    fn cut(&mut self) {
+        if !self.begun {
+            self.first_starts = !self.run.is_empty();
+            self.first.clone_from(&self.run);
+            self.begun = true;
+        }
+        if self.run.len() > self.best.len() {
+            self.best = std::mem::take(&mut self.run);
+        }
+        self.run.clear();
+    }
+}

@@ -1,0 +1,207 @@
+//! fail2ban's own filters, unchanged files, against the answers of fail2ban itself
+//! (`shared/corpora/fail2ban_1.0.2_cases.jsonl`), through `portcullis explain`.
+
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use serde_json::Value;
+
+/// Cases that differ on purpose: filter, seq, reason. None.
+const DIFFERENT_ON_PURPOSE: &[(&str, u64, &str)] = &[];
+
+#[test]
+#[ignore = "needs Debian's fail2ban, unpacked: make test"]
+fn every_case_has_the_verdict_of_fail2ban() {
+    let mut tally: BTreeMap<String, (usize, usize)> = BTreeMap::new();
+    let mut wrong = Vec::new();
+    for ((filter, options), cases) in sets() {
+        let spec = format!("fail2ban:{}{}", filter_file(&filter).display(), brackets(&options));
+        let lines: Vec<String> = cases.iter().map(|case| case.line()).collect();
+        let answers = explain(&spec, &lines);
+        assert_eq!(answers.len(), lines.len(), "{spec}");
+        let (agree, all) = tally.entry(filter.clone()).or_default();
+        for (case, answer) in cases.iter().zip(&answers) {
+            *all += 1;
+            match case.difference(answer) {
+                None => *agree += 1,
+                Some(_) if case.is_listed(&filter) => {}
+                Some(what) => wrong.push(format!("{spec} seq {}: {what}", case.seq())),
+            }
+        }
+    }
+    for (filter, (agree, all)) in &tally {
+        println!("{filter:<24} {agree:>4} of {all:>4}");
+    }
+    let (agree, all) = tally.values().fold((0, 0), |sum, it| (sum.0 + it.0, sum.1 + it.1));
+    println!("{agree} of {all} agree, {} differ on purpose", DIFFERENT_ON_PURPOSE.len());
+    assert_eq!(all, 1381);
+    assert!(wrong.is_empty(), "{} of {all}:\n{}", wrong.len(), wrong.join("\n"));
+}
+
+#[test]
+#[ignore = "needs Debian's fail2ban, unpacked: make test"]
+fn lines_judged_alone_have_the_verdict_of_lines_judged_alone() {
+    let mut compared = 0;
+    for ((filter, options), cases) in sets() {
+        let mut cases = cases;
+        cases.retain(|case| case.check.get("isolated_match").is_some());
+        if cases.is_empty() {
+            continue;
+        }
+        let spec = format!("fail2ban:{}{}", filter_file(&filter).display(), brackets(&options));
+        let lines: Vec<String> = cases.iter().map(|case| case.line()).collect();
+        let answers = run(&spec, &lines, &["--stateless"]);
+        for (case, answer) in cases.iter().zip(&answers) {
+            compared += 1;
+            let found = failure(answer).is_some();
+            assert_eq!(
+                Some(found),
+                case.check["isolated_match"].as_bool(),
+                "{spec} {}",
+                case.seq()
+            );
+        }
+    }
+    assert!(compared > 50, "{compared}");
+}
+
+#[test]
+#[ignore = "needs Debian's fail2ban, unpacked: make test"]
+fn every_filter_loads() {
+    let folder = unpacked().join("filter.d");
+    let mut count = 0;
+    for entry in std::fs::read_dir(&folder).unwrap() {
+        let path = entry.unwrap().path();
+        let text = std::fs::read_to_string(&path).unwrap_or_default();
+        let common = path.file_stem().is_some_and(|it| it.to_string_lossy().ends_with("common"));
+        if path.extension().is_none_or(|it| it != "conf") || !text.contains("failregex") || common {
+            continue; // what others include
+        }
+        count += 1;
+        let answers = run(&format!("fail2ban:{}", path.display()), &["x".to_owned()], &[]);
+        assert_eq!(answers.len(), 1, "{}", path.display());
+    }
+    assert!(count > 80, "{count} filters");
+}
+
+struct Case {
+    row: Value,
+    check: Value,
+}
+
+impl Case {
+    fn seq(&self) -> u64 {
+        self.row["seq"].as_u64().unwrap()
+    }
+
+    fn line(&self) -> String {
+        let before = self.check["journal_prefix_line"].as_str().unwrap_or_default();
+        format!("{before}{}", self.row["line"].as_str().unwrap())
+    }
+
+    fn is_listed(&self, filter: &str) -> bool {
+        DIFFERENT_ON_PURPOSE.iter().any(|(it, seq, _)| *it == filter && *seq == self.seq())
+    }
+
+    /// What our answer gets wrong.
+    fn difference(&self, answer: &Value) -> Option<String> {
+        let check = &self.check;
+        let found = failure(answer);
+        let expected = check["ref_match"].as_bool().unwrap();
+        let Some(found) = found else {
+            return expected.then(|| format!("no failure, but {}", check["ref_id"]));
+        };
+        if !expected {
+            return Some(format!("a failure of {}, but there is none", found["offender"]));
+        }
+        let (ours, theirs) = (normal(&found["offender"]), normal(&check["ref_id"]));
+        if ours != theirs {
+            return Some(format!("offender {ours} instead of {theirs}"));
+        }
+        if found["user"] != check["ref_groups"]["user"] {
+            let (ours, theirs) = (&found["user"], &check["ref_groups"]["user"]);
+            return Some(format!("user {ours} instead of {theirs}"));
+        }
+        // A journal's line carries no date; its time was the clock's, and is here.
+        let time = check["ref_time"].as_f64();
+        (found["time"].as_f64() != time)
+            .then(|| format!("time {} instead of {:?}", found["time"], time))
+    }
+}
+
+/// The failure that a line is, if it is one.
+fn failure(answer: &Value) -> Option<&Value> {
+    answer["hits"].as_array().unwrap().iter().find(|hit| hit["kind"] == "failure")
+}
+
+fn normal(id: &Value) -> String {
+    let text = id.as_str().unwrap_or_default();
+    let address = text.parse::<std::net::IpAddr>();
+    address.map_or_else(|_| text.to_owned(), |it| it.to_canonical().to_string())
+}
+
+/// The cases by filter and options, in the order of their lines.
+fn sets() -> BTreeMap<(String, String), Vec<Case>> {
+    let path =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/corpora/fail2ban_1.0.2_cases.jsonl");
+    let text = std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+    let mut sets: BTreeMap<_, Vec<Case>> = BTreeMap::new();
+    for row in text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()) {
+        for check in row["checks"].as_array().unwrap() {
+            if check.get("skipped_by_constraint").is_none() {
+                let set =
+                    (row["filter"].as_str().unwrap().to_owned(), check["options"].to_string());
+                let case = Case { row: row.clone(), check: check.clone() };
+                sets.entry(set).or_default().push(case);
+            }
+        }
+    }
+    for cases in sets.values_mut() {
+        cases.sort_by_key(Case::seq);
+    }
+    sets
+}
+
+fn brackets(options: &str) -> String {
+    let options: BTreeMap<String, Value> = serde_json::from_str(options).unwrap();
+    let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    let options: Vec<_> =
+        options.iter().map(|(name, value)| format!("{name}=\"{}\"", text(value))).collect();
+    if options.is_empty() { String::new() } else { format!("[{}]", options.join(", ")) }
+}
+
+fn filter_file(filter: &str) -> PathBuf {
+    unpacked().join("filter.d").join(format!("{filter}.conf"))
+}
+
+fn unpacked() -> PathBuf {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/fail2ban/etc/fail2ban");
+    assert!(folder.is_dir(), "{} is not there: make fail2ban", folder.display());
+    folder
+}
+
+fn explain(spec: &str, lines: &[String]) -> Vec<Value> {
+    run(spec, lines, &[])
+}
+
+/// As the reference run was: in Central Europe, at noon of 14 August 2005.
+fn run(spec: &str, lines: &[String], more: &[&str]) -> Vec<Value> {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_portcullis"))
+        .args(["explain", "--json", "--timezone", "CET-01CEST-02,M3.5.0,M10.5.0"])
+        .args(["--now", "1124013600", "--filter", spec])
+        .args(more)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut input = child.stdin.take().unwrap();
+    let text = lines.join("\n") + "\n";
+    let writer = std::thread::spawn(move || input.write_all(text.as_bytes()));
+    let output = child.wait_with_output().unwrap();
+    writer.join().unwrap().unwrap();
+    assert!(output.status.success(), "{spec}");
+    let text = String::from_utf8(output.stdout).unwrap();
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
