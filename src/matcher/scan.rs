@@ -1,6 +1,6 @@
 //! One pass over the subject: which gates does it open?
 
-use regex_automata::hybrid::LazyStateID;
+use regex_automata::hybrid::{LazyStateID, dfa::Cache};
 use regex_automata::{Anchored, util::start};
 
 use super::{Matcher, SEPARATOR, Scratch};
@@ -25,16 +25,13 @@ impl Matcher {
         let dfa = &self.automaton;
         let anchored = start::Config::new().anchored(Anchored::Yes);
         let mut state = dfa.start_state(&mut scratch.cache, &anchored).ok()?;
-        for &byte in base_name(program) {
-            if byte == SEPARATOR {
-                return None;
-            }
-            state = self.enter(state, byte, scratch)?;
+        let program = base_name(program);
+        if program.contains(&SEPARATOR) {
+            return None;
         }
+        state = self.feed(state, program, scratch)?;
         state = self.enter(state, SEPARATOR, scratch)?;
-        for &byte in text {
-            state = self.enter(state, byte, scratch)?;
-        }
+        state = self.feed(state, text, scratch)?;
         state = dfa.next_eoi_state(&mut scratch.cache, state).ok()?;
         if state.is_match() {
             self.collect(state, scratch);
@@ -42,7 +39,40 @@ impl Matcher {
         Some(())
     }
 
-    #[inline(always)]
+    /// Enters a state for each of `bytes`: known and ordinary ones in a tight loop, the others singly.
+    fn feed(
+        &self,
+        mut state: LazyStateID,
+        mut bytes: &[u8],
+        scratch: &mut Scratch,
+    ) -> Option<LazyStateID> {
+        loop {
+            let (reached, count) = self.run(state, bytes, &scratch.cache);
+            let Some((&byte, rest)) = bytes[count..].split_first() else {
+                return Some(reached);
+            };
+            state = self.enter(reached, byte, scratch)?;
+            bytes = rest;
+        }
+    }
+
+    /// Goes on while the next state is an ordinary one (no tag: neither match, dead, nor unknown as
+    /// yet). The last such state, and how many bytes led to it.
+    #[inline]
+    fn run(&self, mut state: LazyStateID, bytes: &[u8], cache: &Cache) -> (LazyStateID, usize) {
+        if state.is_tagged() {
+            return (state, 0);
+        }
+        for (at, &byte) in bytes.iter().enumerate() {
+            let next = self.automaton.next_state_untagged(cache, state, byte);
+            if next.is_tagged() {
+                return (state, at);
+            }
+            state = next;
+        }
+        (state, bytes.len())
+    }
+
     fn enter(&self, from: LazyStateID, byte: u8, scratch: &mut Scratch) -> Option<LazyStateID> {
         // The cache starts anew when full (no limit on clears is configured), so this never fails.
         let state = self.automaton.next_state(&mut scratch.cache, from, byte).ok()?;
