@@ -98,9 +98,11 @@ impl Worker {
         mut clock: impl FnMut(&Message<'a>) -> Timestamp,
         hits: &mut Vec<Hit>,
     ) -> Message<'a> {
-        let rules = Arc::clone(&self.rules);
+        // The parts, not the whole of self: a clone of the Arc for every line would have all workers
+        // write to one counter.
+        let Worker { rules, parser, scratch } = self;
         let mut at = None;
-        self.examine(line, |message, found| {
+        join(&rules.matcher, parser, scratch, line, |message, found| {
             let at = *at.get_or_insert_with(|| clock(message));
             let pattern = found.pattern;
             let user = found.user().map(ShortText::new);
@@ -113,16 +115,26 @@ impl Worker {
     pub fn examine<'a>(
         &mut self,
         line: &'a [u8],
-        mut each: impl FnMut(&Message<'a>, &Found<'a, '_>),
+        each: impl FnMut(&Message<'a>, &Found<'a, '_>),
     ) -> Message<'a> {
-        let message = self.parser.parse(line);
-        let matcher = &self.rules.matcher;
-        matcher.hits(message.app, message.text, &mut self.scratch, |found| each(&message, &found));
-        message
+        join(&self.rules.matcher, &mut self.parser, &mut self.scratch, line, each)
     }
 
     /// The working memory of the matcher, for its figures.
     pub fn scratch(&self) -> &Scratch {
         &self.scratch
     }
+}
+
+/// Parse, then match.
+fn join<'a>(
+    matcher: &Matcher,
+    parser: &mut Parser,
+    scratch: &mut Scratch,
+    line: &'a [u8],
+    mut each: impl FnMut(&Message<'a>, &Found<'a, '_>),
+) -> Message<'a> {
+    let message = parser.parse(line);
+    matcher.hits(message.app, message.text, scratch, |found| each(&message, &found));
+    message
 }
