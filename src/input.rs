@@ -5,7 +5,7 @@
 //! message looks like inside, beyond what framing needs of its first bytes.
 
 #[cfg(test)]
-mod allocations;
+pub(crate) mod allocations;
 mod bind;
 pub mod framing;
 mod listener;

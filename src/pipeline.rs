@@ -138,3 +138,6 @@ fn join<'a>(
     matcher.hits(message.app, message.text, scratch, |found| each(&message, &found));
     message
 }
+
+#[cfg(test)]
+mod tests;
