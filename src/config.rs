@@ -5,9 +5,10 @@
 //! point at file, line and column.
 
 mod file;
+mod jails;
 mod plan;
 
-pub use plan::{Backend, Firewall, Jail, Plan};
+pub use plan::{Backend, Firewall, Jail, JailFilter, Plan};
 
 use std::path::{Path, PathBuf};
 

@@ -111,7 +111,14 @@ pub fn run(plan: Plan, options: Options) -> Result<(), DaemonError> {
     }
     let (orders, orders_in) = mpsc::channel(ORDERS);
     let (hits, hits_in) = mpsc::channel(BATCHES);
-    let decider = Decider::new(&plan, &facts, &enforcement.held, gate, Arc::clone(&metrics));
+    let decider = Decider::new(
+        &plan,
+        Arc::clone(&rules),
+        &facts,
+        &enforcement.held,
+        gate,
+        Arc::clone(&metrics),
+    );
     let inputs = Inputs { hits: hits_in, orders: orders_in, facts: facts_in };
     let standing = fallen.clone().drop_guard();
     let decide_thread = thread("decide", move || {

@@ -10,6 +10,7 @@
 //! these the one not seen for the longest time. So a flood of addresses seen once displaces other
 //! addresses seen once, and not those about to be banned. Each displacement is counted.
 
+mod sessions;
 mod window;
 
 use std::net::{IpAddr, Ipv6Addr};
@@ -20,6 +21,7 @@ use indexmap::map::Entry;
 
 use crate::model::{JailId, Prefix, Timestamp};
 use crate::pipeline::Hit;
+pub use sessions::Sessions;
 use window::Window;
 
 /// When a jail's offender is an offence away from a ban: the keys of `[jail.*]`.

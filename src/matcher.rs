@@ -18,10 +18,12 @@ mod compile;
 mod extract;
 mod nearest;
 mod scan;
+mod views;
 
 pub use compile::CompileError;
 pub use extract::Found;
 pub use nearest::Nearest;
+pub use views::{ViewScratch, Views};
 
 use regex_automata::hybrid::dfa::{Cache, DFA};
 use regex_automata::meta;

@@ -74,6 +74,8 @@ pub struct Metrics {
     pub gate: [(Tally, Tally); 2],
     /// Bytes that the workers' automata hold.
     pub automaton_bytes: Level,
+    /// Lines on which a pattern of fail2ban's was given up.
+    pub given_up: Tally,
     /// Times that an automaton's cache was full and began anew.
     pub automaton_clears: Tally,
     bans: Mutex<Bans>,
@@ -151,6 +153,7 @@ impl Metrics {
             enforcement: histogram!(ENFORCEMENT),
             gate: ["ipv4", "ipv6"].map(gate),
             automaton_bytes: Level::new(gauge!(AUTOMATON_BYTES)),
+            given_up: Tally::new(counter!(GIVEN_UP)),
             automaton_clears: Tally::new(counter!(AUTOMATON_CLEARS)),
             bans: Mutex::default(),
             kernel_dropped: Mutex::default(),
@@ -236,6 +239,7 @@ const GATE_PACKETS: &str = "portcullis_gate_dropped_packets_total";
 const GATE_BYTES: &str = "portcullis_gate_dropped_bytes_total";
 const AUTOMATON_BYTES: &str = "portcullis_automaton_bytes";
 const AUTOMATON_CLEARS: &str = "portcullis_automaton_clears_total";
+const GIVEN_UP: &str = "portcullis_exact_checks_given_up_total";
 const BUILD: &str = "portcullis_build_info";
 
 /// From 50 µs, a lone element on an idle kernel, to 5 s, a kernel in trouble.
@@ -260,6 +264,7 @@ fn describe() {
         (ENFORCE_REPAIRS, "Times that others changed the kernel's table, and it was mended."),
         (GATE_PACKETS, "Packets dropped at the gate, by family."),
         (GATE_BYTES, "Bytes dropped at the gate, by family."),
+        (GIVEN_UP, "Lines on which a pattern of fail2ban's needed too many steps."),
         (AUTOMATON_CLEARS, "Times that a full automaton cache began anew."),
     ];
     for (name, text) in counters {

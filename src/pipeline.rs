@@ -4,20 +4,26 @@
 //! Enters: the bytes of one line, who sent it, and the time. Leaves: [`Hit`]s, one for each jail
 //! whose filter matched. Refuses to know: sockets, clocks, bans.
 
+mod foreign;
 pub mod trial;
 
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use crate::filter::Filter;
+pub use foreign::{Told, address};
+
+use crate::filter::{Filter, fail2ban};
 use crate::matcher::{CompileError, FilterId, Found, Matcher, PatternId, Scratch};
 use crate::model::{JailId, ShortText, Timestamp, Trust};
 use crate::syslog::{Message, Parser};
+use foreign::{Foreign, ForeignScratch};
 
 /// Filters compiled, and which jails each of them serves. Shared by all workers, read-only.
 #[derive(Debug)]
 pub struct Rules {
     matcher: Matcher,
+    foreign: Foreign,
+    /// By filter: the native ones, then fail2ban's.
     jails: Vec<Vec<JailId>>,
 }
 
@@ -53,13 +59,40 @@ pub struct Worker {
     rules: Arc<Rules>,
     parser: Parser,
     scratch: Scratch,
+    foreign: ForeignScratch,
+    told: Vec<Told>,
 }
 
 impl Rules {
     /// Compiles `filters`; `jails[i]` are the jails that the i-th filter serves.
     pub fn new(filters: &[Filter], jails: Vec<Vec<JailId>>) -> Result<Rules, CompileError> {
-        assert_eq!(filters.len(), jails.len(), "one list of jails for each filter");
-        Ok(Rules { matcher: Matcher::new(filters)?, jails })
+        Rules::with_foreign(filters, &[], jails)
+    }
+
+    /// The same with filters of fail2ban, which are counted on from the native ones.
+    pub fn with_foreign(
+        filters: &[Filter],
+        foreign: &[Arc<fail2ban::Rules>],
+        jails: Vec<Vec<JailId>>,
+    ) -> Result<Rules, CompileError> {
+        assert_eq!(filters.len() + foreign.len(), jails.len(), "one list of jails for each filter");
+        Ok(Rules { matcher: Matcher::new(filters)?, foreign: Foreign::new(foreign)?, jails })
+    }
+
+    /// How many filters and patterns were compiled.
+    pub fn size(&self) -> (usize, usize) {
+        let (filters, patterns) = self.matcher.size();
+        (filters + self.foreign.len(), patterns + self.foreign.patterns())
+    }
+
+    /// The name of a filter, native or fail2ban's.
+    pub fn filter_name(&self, filter: FilterId) -> &str {
+        let (native, index) = (self.matcher.size().0, usize::from(filter.0));
+        if index < native {
+            self.matcher.filter_name(filter)
+        } else {
+            self.foreign.name(index - native)
+        }
     }
 
     /// The compiled patterns.
@@ -67,7 +100,8 @@ impl Rules {
         &self.matcher
     }
 
-    fn jails_of(&self, filter: FilterId) -> &[JailId] {
+    /// The jails that a filter serves.
+    pub fn jails_of(&self, filter: FilterId) -> &[JailId] {
         &self.jails[usize::from(filter.0)]
     }
 }
@@ -75,8 +109,8 @@ impl Rules {
 impl Worker {
     /// A worker with memory of its own.
     pub fn new(rules: Arc<Rules>) -> Worker {
-        let scratch = rules.matcher.scratch();
-        Worker { rules, parser: Parser::new(), scratch }
+        let (scratch, foreign) = (rules.matcher.scratch(), rules.foreign.scratch());
+        Worker { rules, parser: Parser::new(), scratch, foreign, told: Vec::new() }
     }
 
     /// Takes one line: parses it, matches it, and appends a hit for every jail concerned.
@@ -100,15 +134,42 @@ impl Worker {
     ) -> Message<'a> {
         // The parts, not the whole of self: a clone of the Arc for every line would have all workers
         // write to one counter.
-        let Worker { rules, parser, scratch } = self;
+        let Worker { rules, parser, scratch, foreign, told } = self;
         let mut at = None;
-        join(&rules.matcher, parser, scratch, line, |message, found| {
+        let message = join(&rules.matcher, parser, scratch, line, |message, found| {
             let at = *at.get_or_insert_with(|| clock(message));
             let pattern = found.pattern;
             let user = found.user().map(ShortText::new);
             let hit = |&jail| Hit { jail, pattern, offender: found.offender, speaker, at, user };
             hits.extend(rules.jails_of(pattern.filter).iter().map(hit));
-        })
+        });
+        if rules.foreign.len() > 0 {
+            rules.foreign.judge(line, &message, foreign, |filter, found| {
+                let at = *at.get_or_insert_with(|| clock(&message));
+                let filter = FilterId((rules.matcher.size().0 + filter) as u16);
+                let fail2ban::Match { rule, groups } = found;
+                if groups.get("mlfid").is_some_and(Option::is_some) {
+                    told.push(Told { filter, groups, speaker, at });
+                } else if let Some(offender) = address(&groups) {
+                    let pattern = PatternId { filter, index: rule as u16 };
+                    let user = groups.get("user").and_then(|it| it.as_deref()).map(ShortText::new);
+                    let hit = |&jail| Hit { jail, pattern, offender, speaker, at, user };
+                    hits.extend(rules.jails_of(filter).iter().map(hit));
+                }
+            });
+        }
+        message
+    }
+
+    /// The session lines since the last call; [`detect::Sessions`](crate::detect::Sessions) makes
+    /// hits of them.
+    pub fn take_told(&mut self) -> Vec<Told> {
+        std::mem::take(&mut self.told)
+    }
+
+    /// Lines on which a pattern of fail2ban's was given up, because it needed too many steps.
+    pub fn given_up(&self) -> u64 {
+        self.foreign.given_up
     }
 
     /// Takes one line and shows each match whole, with its fields.

@@ -58,7 +58,7 @@ impl Check {
         }
         let began = Instant::now();
         let rules = plan.rules()?;
-        let (filters, patterns) = rules.matcher().size();
+        let (filters, patterns) = rules.size();
         Ok(json!({
             "ok": true,
             "config": plan.origin,

@@ -16,9 +16,9 @@ use super::lines::Lines;
 use super::show;
 use crate::ban::{Change, Ledger, MOST_BANS, NeverBan, Reason};
 use crate::config::{self, Plan};
-use crate::detect::{Detector, MOST_OFFENDERS};
+use crate::detect::{Detector, MOST_OFFENDERS, Sessions};
 use crate::model::{JailId, Prefix, Timestamp, Trust, Until};
-use crate::pipeline::{Hit, Speaker, Worker};
+use crate::pipeline::{Hit, Rules, Speaker, Worker};
 use crate::syslog::stamp;
 
 #[derive(Debug, Args)]
@@ -68,7 +68,9 @@ struct Imposed {
 
 struct Film<'a> {
     plan: &'a Plan,
+    rules: Arc<Rules>,
     worker: Worker,
+    sessions: Sessions,
     detector: Detector,
     ledger: Ledger,
     lines: u64,
@@ -84,9 +86,12 @@ impl Film<'_> {
         let configured = plan.never_ban.iter().map(|prefix| (*prefix, Reason::Configured));
         let senders = plan.sender_prefixes.iter().map(|prefix| (*prefix, Reason::Sender));
         let thresholds = plan.jails.iter().map(|jail| jail.threshold).collect();
+        let rules = Arc::new(plan.rules()?);
         Ok(Film {
             plan,
-            worker: Worker::new(Arc::new(plan.rules()?)),
+            worker: Worker::new(Arc::clone(&rules)),
+            rules,
+            sessions: Sessions::default(),
             detector: Detector::new(thresholds, MOST_OFFENDERS),
             ledger: Ledger::new(NeverBan::new(configured.chain(senders)), MOST_BANS),
             lines: 0,
@@ -115,6 +120,9 @@ impl Film<'_> {
                 now
             };
             self.worker.line_at(line, NOBODY, clock, &mut hits);
+            for told in self.worker.take_told() {
+                self.sessions.told(told, &self.rules, &mut hits);
+            }
             for hit in hits.drain(..) {
                 self.hit(&hit);
             }

@@ -32,6 +32,7 @@ pub(super) struct Server {
     pub(super) workers: usize,
     pub(super) control: Option<PathBuf>,
     pub(super) filters: Option<Vec<PathBuf>>,
+    pub(super) fail2ban_filters: Option<PathBuf>,
 }
 
 #[derive(Debug, Deserialize)]

@@ -3,18 +3,19 @@
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use serde::Deserialize;
 
 use super::ConfigError;
-use super::file::{File, FirewallSection, JailSection, Listen};
+use super::file::{File, FirewallSection, Listen};
+use super::jails::{Jails, Shelves};
 use crate::ban::{Order, Origin};
 use crate::detect::{Offence, Threshold};
-use crate::filter::{Filter, Library};
+use crate::filter::{Filter, Library, fail2ban};
 use crate::input::{Listener, Protocol, Sender, Senders};
+use crate::matcher::FilterId;
 use crate::model::{DurationWords, JailId, Place, Prefix, Timestamp, Trust, toml_problem};
-use crate::pipeline::{Rules, trial};
+use crate::pipeline::Rules;
 
 /// A configuration, ready to run.
 #[derive(Debug)]
@@ -35,6 +36,8 @@ pub struct Plan {
     pub jails: Vec<Jail>,
     /// The filters that the jails use, each once.
     pub filters: Vec<Filter>,
+    /// The filters of fail2ban's that the jails use, each once with its options.
+    pub foreign: Vec<Arc<fail2ban::Rules>>,
     /// `[never_ban]`.
     pub never_ban: Vec<Prefix>,
     /// `[firewall]`.
@@ -48,8 +51,8 @@ pub struct Plan {
 pub struct Jail {
     /// Its name.
     pub name: Arc<str>,
-    /// The filter, by its place in [`Plan::filters`].
-    pub filter: usize,
+    /// The filter.
+    pub filter: JailFilter,
     /// When an offender is to be banned.
     pub threshold: Threshold,
     /// For how long.
@@ -67,6 +70,15 @@ impl Jail {
             until: self.bantime.from(now),
         }
     }
+}
+
+/// Where a jail's filter is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum JailFilter {
+    /// Its place in [`Plan::filters`].
+    Native(usize),
+    /// Its place in [`Plan::foreign`].
+    Fail2ban(usize),
 }
 
 /// `[firewall]`.
@@ -96,8 +108,12 @@ impl Plan {
     pub fn from_text(origin: &str, text: &str) -> Result<Plan, ConfigError> {
         let file = read(origin, text)?;
         let source = Source { origin, text };
-        let folders = folders(file.server.filters);
-        let (jails, filters) = source.jails(&file.defaults, &file.jail, &Library::new(folders))?;
+        let shelves = Shelves {
+            library: Library::new(folders(file.server.filters)),
+            fail2ban: file.server.fail2ban_filters,
+        };
+        let Jails { jails, filters, foreign } =
+            Jails::new(&source, &file.defaults, &file.jail, &shelves)?;
         let senders: Vec<Sender> = file
             .sender
             .iter()
@@ -141,6 +157,7 @@ impl Plan {
             senders: Senders::new(&senders).map_err(|error| source.wrong(first, &error))?,
             jails,
             filters,
+            foreign,
             never_ban: file.never_ban.addresses,
             firewall: source.firewall(file.firewall)?,
             metrics: file.metrics.listen.unwrap_or(DEFAULT_METRICS),
@@ -149,11 +166,19 @@ impl Plan {
 
     /// Compiles the filters for the jails.
     pub fn rules(&self) -> Result<Rules, ConfigError> {
-        let mut jails = vec![Vec::new(); self.filters.len()];
+        let mut jails = vec![Vec::new(); self.filters.len() + self.foreign.len()];
         for (id, jail) in self.jails.iter().enumerate() {
-            jails[jail.filter].push(JailId(id as u16));
+            jails[usize::from(self.filter_of(jail).0)].push(JailId(id as u16));
         }
-        Ok(Rules::new(&self.filters, jails)?)
+        Ok(Rules::with_foreign(&self.filters, &self.foreign, jails)?)
+    }
+
+    /// The filter of a jail, as it is numbered in [`Plan::rules`].
+    pub fn filter_of(&self, jail: &Jail) -> FilterId {
+        FilterId(match jail.filter {
+            JailFilter::Native(index) => index,
+            JailFilter::Fail2ban(index) => self.filters.len() + index,
+        } as u16)
     }
 }
 
@@ -176,13 +201,14 @@ fn folders(named: Option<Vec<PathBuf>>) -> Vec<PathBuf> {
     named.unwrap_or_else(|| vec![FILTERS_FOLDER.into()])
 }
 
-struct Source<'a> {
-    origin: &'a str,
-    text: &'a str,
+/// The text that the configuration was read from, for errors.
+pub(super) struct Source<'a> {
+    pub(super) origin: &'a str,
+    pub(super) text: &'a str,
 }
 
 impl Source<'_> {
-    fn wrong(&self, offset: usize, what: &dyn std::fmt::Display) -> ConfigError {
+    pub(super) fn wrong(&self, offset: usize, what: &dyn std::fmt::Display) -> ConfigError {
         ConfigError::Wrong {
             place: Place::at(self.origin, self.text, offset),
             what: what.to_string(),
@@ -220,76 +246,6 @@ impl Source<'_> {
         Ok(listeners)
     }
 
-    /// The jails that are enabled, and their filters, each once. A file that names no jail gets
-    /// one for every filter there is, but for those that must be asked for.
-    fn jails(
-        &self,
-        defaults: &JailSection,
-        sections: &std::collections::BTreeMap<String, toml::Spanned<JailSection>>,
-        library: &Library,
-    ) -> Result<(Vec<Jail>, Vec<Filter>), ConfigError> {
-        if let Some(filter) = &defaults.filter {
-            let what = format!("`filter = \"{filter}\"` belongs to a jail, not to [defaults]");
-            return Err(self.wrong(0, &what));
-        }
-        let mut named: Vec<(String, usize, JailSection)> = sections
-            .iter()
-            .map(|(name, section)| (name.clone(), section.span().start, section.get_ref().clone()))
-            .collect();
-        let all = named.is_empty();
-        if all {
-            let names = library.names().map_err(|error| self.wrong(0, &error))?;
-            named.extend(names.into_iter().map(|name| (name, 0, JailSection::default())));
-        }
-        let mut jails = Vec::new();
-        let mut filters: Vec<Filter> = Vec::new();
-        let mut loaded: Vec<String> = Vec::new();
-        for (name, start, section) in named {
-            if Origin::is_named(&name) {
-                let what =
-                    format!("a jail cannot be called `{name}`: bans of no jail are shown so");
-                return Err(self.wrong(start, &what));
-            }
-            if !section.enabled.or(defaults.enabled).unwrap_or(true) {
-                continue;
-            }
-            let filter = section.filter.clone().unwrap_or_else(|| name.clone());
-            let index = match loaded.iter().position(|known| *known == filter) {
-                Some(index) => index,
-                None => {
-                    let found = self.filter(library, &filter, &name, start)?;
-                    if all && found.opt_in {
-                        continue;
-                    }
-                    filters.push(found);
-                    loaded.push(filter);
-                    loaded.len() - 1
-                }
-            };
-            jails.push(jail(&name, index, &section, defaults));
-        }
-        Ok((jails, filters))
-    }
-
-    /// Loads a filter. Those that ship are on trial in our own tests; an operator's is tried here.
-    fn filter(
-        &self,
-        library: &Library,
-        filter: &str,
-        jail: &str,
-        start: usize,
-    ) -> Result<Filter, ConfigError> {
-        let filter = library.load(filter).map_err(|source| ConfigError::Filter {
-            place: Place::at(self.origin, self.text, start),
-            jail: jail.to_owned(),
-            source: Box::new(source),
-        })?;
-        if !filter.is_built_in {
-            trial::prove(&filter)?;
-        }
-        Ok(filter)
-    }
-
     fn firewall(&self, section: FirewallSection) -> Result<Firewall, ConfigError> {
         let table = match section.table {
             None => DEFAULT_TABLE.to_owned(),
@@ -310,21 +266,6 @@ impl Source<'_> {
     }
 }
 
-fn jail(name: &str, filter: usize, own: &JailSection, defaults: &JailSection) -> Jail {
-    let words = own.bantime.or(defaults.bantime);
-    Jail {
-        name: name.into(),
-        filter,
-        threshold: Threshold {
-            maxretry: own.maxretry.or(defaults.maxretry).unwrap_or(5),
-            findtime: own.findtime.or(defaults.findtime).unwrap_or(TEN_MINUTES),
-            ipv4_prefix: own.ipv4_prefix.or(defaults.ipv4_prefix).unwrap_or(32),
-            ipv6_prefix: own.ipv6_prefix.or(defaults.ipv6_prefix).unwrap_or(64),
-        },
-        bantime: words.unwrap_or(DurationWords::For(TEN_MINUTES)),
-    }
-}
-
 /// The system's for root; for others the runtime folder of the user (XDG), else a folder of his
 /// own below the temporary one.
 fn default_control() -> PathBuf {
@@ -341,7 +282,6 @@ fn default_control() -> PathBuf {
 /// The kernel's accept sets take 4096 ranges of a family; the rest is for this host's own.
 const MOST_NEVER: usize = 3_500;
 
-const TEN_MINUTES: Duration = Duration::from_secs(600);
 const DEFAULT_PORT: u16 = 5514;
 const DEFAULT_TABLE: &str = "portcullis";
 const FILTERS_FOLDER: &str = "/etc/portcullis/filters";

@@ -42,7 +42,7 @@ pub(super) fn print(facts: &Facts<'_>) {
 }
 
 fn write(out: &mut impl Write, facts: &Facts<'_>) -> std::io::Result<()> {
-    let (filters, patterns) = facts.rules.matcher().size();
+    let (filters, patterns) = facts.rules.size();
     writeln!(out, "portcullis {} is ready", env!("CARGO_PKG_VERSION"))?;
     writeln!(out, "  config     {}", facts.origin)?;
     for (at, listener) in facts.listening.iter().enumerate() {

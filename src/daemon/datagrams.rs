@@ -98,12 +98,9 @@ impl Datagrams {
 
     /// Never waits: a slow decider must not cost datagrams. What does not fit is counted.
     fn send(&mut self, arrived: Instant) {
-        if self.intake.hits.is_empty() {
-            return;
-        }
-        let hits = std::mem::take(&mut self.intake.hits);
-        let count = hits.len() as u64;
-        if self.hits.try_send(Batch { hits, arrived }).is_err() {
+        let Some(batch) = self.intake.take(arrived) else { return };
+        let count = (batch.hits.len() + batch.told.len()) as u64;
+        if self.hits.try_send(batch).is_err() {
             self.metrics.hits_lost.add(count);
         }
     }

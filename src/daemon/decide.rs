@@ -15,18 +15,20 @@ use super::intake::Seldom;
 use crate::ban::{Change, Ledger, MOST_BANS, NeverBan, Order, Origin, Reason, Refusal};
 use crate::config::{Jail, Plan};
 use crate::control::{Request, Response};
-use crate::detect::{Detector, MOST_OFFENDERS, Offence};
+use crate::detect::{Detector, MOST_OFFENDERS, Offence, Sessions};
 use crate::enforce::nftables::Held;
 use crate::host::Facts;
 use crate::metrics::Metrics;
 use crate::model::{Prefix, Timestamp, Trust, Until};
-use crate::pipeline::Hit;
+use crate::pipeline::{Hit, Rules, Told};
 
 /// Hits that arrived together.
 #[derive(Debug)]
 pub(super) struct Batch {
     /// The hits, in the order of their lines.
     pub(super) hits: Vec<Hit>,
+    /// Lines of sessions, which may become hits.
+    pub(super) told: Vec<Told>,
     /// When the lines were received.
     pub(super) arrived: Instant,
 }
@@ -44,6 +46,8 @@ pub(super) struct Inputs {
 /// Owner of the detector and the ledger.
 pub(super) struct Decider {
     jails: Vec<Jail>,
+    rules: Arc<Rules>,
+    sessions: Sessions,
     detector: Detector,
     ledger: Ledger,
     /// What the configuration says is never banned.
@@ -59,6 +63,7 @@ impl Decider {
     /// Takes over what the kernel still holds, and sends the gate its first snapshot.
     pub(super) fn new(
         plan: &Plan,
+        rules: Arc<Rules>,
         facts: &Facts,
         held: &[Held],
         gate: GateQueue,
@@ -73,6 +78,8 @@ impl Decider {
         let jails = plan.jails.clone();
         let mut decider = Decider {
             jails,
+            rules,
+            sessions: Sessions::default(),
             detector,
             ledger,
             configured,
@@ -103,7 +110,7 @@ impl Decider {
                         _ = reply.send(self.order(request));
                     }
                     batch = inputs.hits.recv() => match batch {
-                        Some(batch) => self.batch(&batch),
+                        Some(batch) => self.batch(batch),
                         None => break,
                     },
                     () = tokio::time::sleep(self.nap()) => {}
@@ -115,7 +122,10 @@ impl Decider {
         Ok(())
     }
 
-    fn batch(&mut self, batch: &Batch) {
+    fn batch(&mut self, mut batch: Batch) {
+        for told in batch.told.drain(..) {
+            self.sessions.told(told, &self.rules, &mut batch.hits);
+        }
         let mut changes = Vec::new();
         for hit in &batch.hits {
             self.metrics.hits(hit.jail).add(1);

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::decide::Batch;
 use crate::input::Senders;
 use crate::metrics::Metrics;
 use crate::model::{Timestamp, Trust};
@@ -18,7 +19,8 @@ pub(super) struct Intake {
     /// Who spoke last: looked up once for a run of his lines.
     last: Option<(IpAddr, Trust, Trust)>,
     /// Found and not yet sent.
-    pub(super) hits: Vec<Hit>,
+    hits: Vec<Hit>,
+    given_up: u64,
     counted: Counted,
     cache: (usize, usize),
 }
@@ -42,6 +44,7 @@ impl Intake {
             metrics: Arc::clone(metrics),
             last: None,
             hits: Vec::new(),
+            given_up: 0,
             counted: Counted::default(),
             cache: (0, 0),
         }
@@ -83,6 +86,14 @@ impl Intake {
         self.counted.truncated += u64::from(truncated);
     }
 
+    /// What was found since the last call, if anything was.
+    pub(super) fn take(&mut self, arrived: Instant) -> Option<Batch> {
+        let told = self.worker.take_told();
+        let hits = std::mem::take(&mut self.hits);
+        let found = !hits.is_empty() || !told.is_empty();
+        found.then_some(Batch { hits, told, arrived })
+    }
+
     /// Adds what was counted to the metrics: once a batch, not once a line.
     pub(super) fn show(&mut self) {
         let Counted { parsed, truncated, refused } = std::mem::take(&mut self.counted);
@@ -91,6 +102,9 @@ impl Intake {
         }
         self.metrics.truncated.add(truncated);
         self.metrics.refused_sender.add(refused);
+        let given_up = self.worker.given_up();
+        self.metrics.given_up.add(given_up - self.given_up);
+        self.given_up = given_up;
         let clears = self.worker.scratch().cache_clears();
         let bytes = self.worker.scratch().cache_bytes();
         if (bytes, clears) != self.cache {

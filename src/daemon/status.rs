@@ -39,10 +39,10 @@ impl Facade {
             dropped.push(None);
             listeners.push(row("tcp", address.to_string(), stream.listener.trust));
         }
-        let (filters, patterns) = rules.matcher().size();
+        let (filters, patterns) = rules.size();
         let jails = plan.jails.iter().map(|jail| JailRow {
             name: jail.name.to_string(),
-            filter: plan.filters[jail.filter].name.clone(),
+            filter: rules.filter_name(plan.filter_of(jail)).to_owned(),
             hits: 0,
             bans: 0,
         });

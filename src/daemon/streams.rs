@@ -147,8 +147,7 @@ impl Streams {
         });
         self.metrics.received_tcp.add(count);
         intake.show();
-        let hits = std::mem::take(&mut intake.hits);
-        (outcome, (!hits.is_empty()).then_some(Batch { hits, arrived }))
+        (outcome, intake.take(arrived))
     }
 
     async fn send(&self, batch: Option<Batch>) {

@@ -11,5 +11,5 @@ mod sessions;
 mod tags;
 
 pub use journal::{Hit, Journal, Judged};
-pub use rules::{Groups, RuleError, Rules};
+pub use rules::{Groups, Match, Outcome, RuleError, Rules};
 pub use sessions::{Kind, Sessions, Verdict, identity};

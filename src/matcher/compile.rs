@@ -62,7 +62,7 @@ fn named(filter: &Filter) -> Named {
     }
 }
 
-fn automaton(gates: &[Hir]) -> Result<DFA, CompileError> {
+pub(super) fn automaton(gates: &[Hir]) -> Result<DFA, CompileError> {
     let wrong = |why: String| CompileError::Together { patterns: gates.len(), why };
     let nfa = thompson::Compiler::new()
         .configure(

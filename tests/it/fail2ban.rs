@@ -3,10 +3,13 @@
 
 use std::collections::BTreeMap;
 use std::io::Write;
+use std::net::UdpSocket;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use serde_json::Value;
+
+use crate::harness::{Daemon, HERE, Home, LOOPBACK};
 
 /// Cases that differ on purpose: filter, seq, reason. None.
 const DIFFERENT_ON_PURPOSE: &[(&str, u64, &str)] = &[];
@@ -204,4 +207,66 @@ fn run(spec: &str, lines: &[String], more: &[&str]) -> Vec<Value> {
     assert!(output.status.success(), "{spec}");
     let text = String::from_utf8(output.stdout).unwrap();
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+/// A filter in fail2ban's format, of our own: a session says hello with its address, and is denied
+/// without it.
+const TOY: &str = r"
+[Definition]
+prefregex = ^ \S+ toy\[<F-MLFID>\d+</F-MLFID>\]: <F-CONTENT>.+</F-CONTENT>$
+failregex = ^<F-NOFAIL>hello</F-NOFAIL> from <ADDR>$
+            ^denied <F-USER>\S+</F-USER>$
+            ^<F-MLFFORGET><F-NOFAIL>bye</F-NOFAIL></F-MLFFORGET>$
+            ^(?P<twice>\w+) (?P=twice) from <HOST>$
+ignoreregex = <word>
+word = denied nobody
+";
+
+#[test]
+fn the_daemon_bans_by_a_filter_of_fail2bans() {
+    let home = Home::new("");
+    let filter = home.write("toy.conf", TOY);
+    home.configure(&format!(
+        "{LOOPBACK}[jail.toy]\nfilter = \"fail2ban:{filter}[word=\\\"denied guest\\\"]\"\nmaxretry = 1\n"
+    ));
+    let daemon = Daemon::start(&home);
+    let sockets = HERE.map(|here| UdpSocket::bind((here, 0)).unwrap());
+    let mut sent = 0.0;
+    let mut say = |from: usize, pid: u32, text: &str| {
+        let line = format!("<38>Nov 22 10:00:00 h toy[{pid}]: {text}");
+        let to = daemon.address("udp", HERE[from]);
+        sockets[from].send_to(line.as_bytes(), to).unwrap();
+        sent += 1.0;
+        daemon.wait_for_metric("portcullis_messages_received_total", "udp", sent);
+    };
+    say(0, 7, "hello from 203.0.113.7");
+    say(1, 7, "bye"); // another host has no say in this session
+    say(0, 7, "denied guest"); // excused by the option
+    say(0, 8, "hello from 2001:db8:7::1");
+    say(0, 8, "bye");
+    say(0, 8, "denied root"); // by whom? the session is over
+    say(0, 9, "again again from 198.51.100.9"); // a back-reference
+    say(0, 9, "again never from 198.51.100.10");
+    daemon.wait_for_bans(&["198.51.100.9"]);
+    say(0, 7, "denied root");
+    daemon.wait_for_bans(&["198.51.100.9", "203.0.113.7"]);
+    assert_eq!(daemon.status()["jails"][0]["filter"], "toy");
+}
+
+#[test]
+fn a_filter_that_cannot_be_read_is_refused_with_its_place() {
+    let home = Home::new("");
+    for (from, to, words) in [
+        ("^denied", "^(denied", &["toy.conf:5:13", "jail `toy`"][..]),
+        ("<F-MLFID>\\d+</F-MLFID>", "\\d+", &["toy.conf:5:13", "names nobody"]),
+        ("word = denied nobody", "maxlines = 3", &["3 lines together"]),
+        ("= <word>", "= %(nothing)s", &["toy.conf:8", "nothing"]),
+    ] {
+        assert!(TOY.contains(from), "{from}");
+        let filter = home.write("toy.conf", TOY.replace(from, to));
+        home.configure(&format!("{LOOPBACK}[jail.toy]\nfilter = \"fail2ban:{filter}\"\n"));
+        home.run(&["check"]).refused(1, words);
+    }
+    home.configure(&format!("{LOOPBACK}[jail.toy]\nfilter = \"fail2ban:toy\"\n"));
+    home.run(&["check"]).refused(1, &["fail2ban_filters = \"/etc/fail2ban/filter.d\""]);
 }

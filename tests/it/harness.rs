@@ -122,7 +122,7 @@ pub(crate) fn finish(mut command: Command) -> Ran {
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect(&shown);
     let out = child.stdout.take().map(gather);
     let err = child.stderr.take().map(gather);
-    let ended = wait_until(SOON, || child.try_wait().unwrap());
+    let ended = wait_until(LONG, || child.try_wait().unwrap());
     if ended.is_none() {
         _ = child.kill();
         _ = child.wait();

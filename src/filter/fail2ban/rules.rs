@@ -5,9 +5,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use regex_syntax::hir::{Class, ClassBytes, ClassBytesRange, Hir, Repetition};
+
 use super::conf::{Definition, Located};
 use super::tags;
-use crate::filter::python::{Memory, OutOfSteps, Regex};
+use crate::filter::python::{Memory, Options, OutOfSteps, Regex, superset};
 use crate::model::Place;
 
 /// The patterns of a filter.
@@ -150,6 +152,17 @@ impl Rules {
         Ok(Outcome::Missed)
     }
 
+    /// Supersets of the patterns without which no line matches: that of `prefregex`, or else those
+    /// of all `failregex`. For an anchored search over a line and its line break.
+    pub fn gates(&self) -> Vec<Hir> {
+        let options = Options { replace: &cheap, ..Options::default() };
+        let gate = |rule: &Rule| superset(rule.regex.ast(), &options).unanchored();
+        match &self.prefix {
+            Some(prefix) => vec![gate(prefix)],
+            None => self.fails.iter().map(gate).collect(),
+        }
+    }
+
     /// How many lines the filter looks at together.
     pub fn max_lines(&self) -> usize {
         self.max_lines
@@ -248,6 +261,26 @@ fn stands_in_for(name: &str) -> Option<String> {
 
 fn identifies(groups: &Groups) -> bool {
     IDENTIFIES.iter().any(|name| matches!(groups.get(*name), Some(Some(_))))
+}
+
+/// What the automaton takes for an address or a name: runs of the bytes that they are made of. The
+/// exact forms, hundreds of times, would make its states many.
+fn cheap(group: &str) -> Option<Hir> {
+    let ranges: &[(u8, u8)] = match group {
+        "ip4" => &[(b'0', b'9'), (b'.', b'.')],
+        "ip6" => &[(b'0', b'9'), (b'a', b'f'), (b'A', b'F'), (b':', b':')],
+        "dns" => {
+            &[(b'-', b'.'), (b'0', b'9'), (b'A', b'Z'), (b'^', b'_'), (b'a', b'z'), (0x80, 0xff)]
+        }
+        _ => return None,
+    };
+    let ranges = ranges.iter().map(|(first, last)| ClassBytesRange::new(*first, *last));
+    Some(Hir::repetition(Repetition {
+        min: 1,
+        max: None,
+        greedy: true,
+        sub: Box::new(Hir::class(Class::Bytes(ClassBytes::new(ranges)))),
+    }))
 }
 
 /// Lines as the patterns see them: each ends in a line break.

@@ -57,7 +57,12 @@ struct Session {
 impl Sessions {
     /// Judges the groups of a matched line, at `now`.
     pub fn judge(&mut self, line: Groups, now: Timestamp) -> Verdict {
-        let Some(id) = text(&line, "mlfid").map(<[u8]>::to_vec) else {
+        self.judge_of(&[], line, now)
+    }
+
+    /// The same where sessions of the same name belong to different senders.
+    pub fn judge_of(&mut self, sender: &[u8], line: Groups, now: Timestamp) -> Verdict {
+        let Some(id) = text(&line, "mlfid").map(|id| [sender, id].concat()) else {
             let kind = if identity(&line).is_some() { Kind::Failure } else { Kind::Pending };
             return Verdict { kind, groups: line };
         };

@@ -1,0 +1,175 @@
+//! The jails of a configuration, and the filters that they ask for, each loaded once.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::ConfigError;
+use super::file::JailSection;
+use super::plan::{Jail, JailFilter, Source};
+use crate::ban::Origin;
+use crate::detect::Threshold;
+use crate::filter::fail2ban::{self, conf};
+use crate::filter::{Filter, Library};
+use crate::model::{DurationWords, Place};
+use crate::pipeline::trial;
+
+/// What `[jail.*]` comes to.
+#[derive(Debug, Default)]
+pub(super) struct Jails {
+    pub(super) jails: Vec<Jail>,
+    pub(super) filters: Vec<Filter>,
+    pub(super) foreign: Vec<Arc<fail2ban::Rules>>,
+}
+
+/// Where filters are looked for.
+#[derive(Debug)]
+pub(super) struct Shelves {
+    pub(super) library: Library,
+    pub(super) fail2ban: Option<PathBuf>,
+}
+
+type Sections = BTreeMap<String, toml::Spanned<JailSection>>;
+
+impl Jails {
+    /// The jails that are enabled, and their filters. A file that names no jail gets one for every
+    /// filter there is, but for those that must be asked for.
+    pub(super) fn new(
+        source: &Source<'_>,
+        defaults: &JailSection,
+        sections: &Sections,
+        shelves: &Shelves,
+    ) -> Result<Jails, ConfigError> {
+        if let Some(filter) = &defaults.filter {
+            let what = format!("`filter = \"{filter}\"` belongs to a jail, not to [defaults]");
+            return Err(source.wrong(0, &what));
+        }
+        let mut named: Vec<(String, usize, JailSection)> = sections
+            .iter()
+            .map(|(name, section)| (name.clone(), section.span().start, section.get_ref().clone()))
+            .collect();
+        let all = named.is_empty();
+        if all {
+            let names = shelves.library.names().map_err(|error| source.wrong(0, &error))?;
+            named.extend(names.into_iter().map(|name| (name, 0, JailSection::default())));
+        }
+        let mut found = Jails::default();
+        let mut loaded: Vec<(String, JailFilter)> = Vec::new();
+        for (name, start, section) in named {
+            if Origin::is_named(&name) {
+                let what =
+                    format!("a jail cannot be called `{name}`: bans of no jail are shown so");
+                return Err(source.wrong(start, &what));
+            }
+            if !section.enabled.or(defaults.enabled).unwrap_or(true) {
+                continue;
+            }
+            let filter = section.filter.clone().unwrap_or_else(|| name.clone());
+            let known = loaded.iter().find(|(known, _)| *known == filter).map(|(_, it)| *it);
+            let place = match known {
+                Some(place) => place,
+                None => {
+                    let asking = Asking { source, jail: &name, start };
+                    let Some(place) = found.load(&asking, &filter, shelves, all)? else { continue };
+                    loaded.push((filter, place));
+                    place
+                }
+            };
+            found.jails.push(jail(&name, place, &section, defaults));
+        }
+        Ok(found)
+    }
+
+    /// Loads a filter. `None` for one that must be asked for when all are taken.
+    ///
+    /// Those that ship are on trial in our own tests; an operator's is tried here; those of fail2ban
+    /// bring no samples.
+    fn load(
+        &mut self,
+        asking: &Asking<'_>,
+        name: &str,
+        shelves: &Shelves,
+        all: bool,
+    ) -> Result<Option<JailFilter>, ConfigError> {
+        if let Some(spec) = name.strip_prefix("fail2ban:") {
+            self.foreign.push(Arc::new(asking.fail2ban(spec, shelves.fail2ban.as_deref())?));
+            return Ok(Some(JailFilter::Fail2ban(self.foreign.len() - 1)));
+        }
+        let filter = shelves.library.load(name).map_err(|error| ConfigError::Filter {
+            place: asking.place(),
+            jail: asking.jail.to_owned(),
+            source: Box::new(error),
+        })?;
+        if all && filter.opt_in {
+            return Ok(None);
+        }
+        if !filter.is_built_in {
+            trial::prove(&filter)?;
+        }
+        self.filters.push(filter);
+        Ok(Some(JailFilter::Native(self.filters.len() - 1)))
+    }
+}
+
+/// A jail that asks for its filter.
+struct Asking<'a> {
+    source: &'a Source<'a>,
+    jail: &'a str,
+    start: usize,
+}
+
+impl Asking<'_> {
+    fn place(&self) -> Place {
+        Place::at(self.source.origin, self.source.text, self.start)
+    }
+
+    fn wrong(&self, what: &dyn std::fmt::Display) -> ConfigError {
+        self.source.wrong(self.start, &format!("jail `{}`: {what}", self.jail))
+    }
+
+    fn fail2ban(
+        &self,
+        spec: &str,
+        folder: Option<&std::path::Path>,
+    ) -> Result<fail2ban::Rules, ConfigError> {
+        let (name, options) = conf::parse_spec(spec).map_err(|error| self.wrong(&error))?;
+        let folder = match (folder, std::path::Path::new(&name).parent()) {
+            (_, Some(own)) if !own.as_os_str().is_empty() => own,
+            (Some(folder), _) => folder,
+            (None, _) => {
+                let what = "where are fail2ban's filters? set [server] fail2ban_filters = \
+                            \"/etc/fail2ban/filter.d\"";
+                return Err(self.wrong(&what));
+            }
+        };
+        let definition =
+            conf::filter(&name, folder, &options).map_err(|error| self.wrong(&error))?;
+        if definition.maxlines > 1 {
+            let what = format!(
+                "filter `{name}` looks at {} lines together, and lines of a network come mixed; \
+                 `explain` can run it on a file",
+                definition.maxlines
+            );
+            return Err(self.wrong(&what));
+        }
+        fail2ban::Rules::new(&definition).map_err(|error| self.wrong(&error))
+    }
+}
+
+fn jail(name: &str, filter: JailFilter, own: &JailSection, defaults: &JailSection) -> Jail {
+    let words = own.bantime.or(defaults.bantime);
+    Jail {
+        name: name.into(),
+        filter,
+        threshold: Threshold {
+            maxretry: own.maxretry.or(defaults.maxretry).unwrap_or(5),
+            findtime: own.findtime.or(defaults.findtime).unwrap_or(TEN_MINUTES),
+            ipv4_prefix: own.ipv4_prefix.or(defaults.ipv4_prefix).unwrap_or(32),
+            ipv6_prefix: own.ipv6_prefix.or(defaults.ipv6_prefix).unwrap_or(64),
+        },
+        bantime: words.unwrap_or(DurationWords::For(TEN_MINUTES)),
+    }
+}
+
+const TEN_MINUTES: Duration = Duration::from_secs(600);
