@@ -45,6 +45,14 @@ pub struct Filter {
     pub ignores: Vec<Pattern>,
 }
 
+impl Filter {
+    /// Decides whether any line can be read in two ways, each naming another address; the error
+    /// shows such a line.
+    pub fn prove_unambiguous(&self) -> Result<(), FilterError> {
+        native::unambiguous(self)
+    }
+}
+
 /// One checked pattern.
 #[derive(Clone, Debug)]
 pub struct Pattern {

@@ -18,6 +18,9 @@ impl Library {
     }
 
     /// Loads a filter by name, or from a file when `name` has a path separator or ends in `.toml`.
+    ///
+    /// A file's patterns are proven unambiguous at once; those of the binary are by its own tests,
+    /// and by [`Filter::prove_unambiguous`] when somebody asks.
     pub fn load(&self, name: &str) -> Result<Filter, FilterError> {
         if name.contains('/') || name.ends_with(".toml") {
             return from_file(Path::new(name));
@@ -80,7 +83,9 @@ fn from_file(path: &Path) -> Result<Filter, FilterError> {
     }
     let text = std::fs::read_to_string(path).map_err(|error| unreadable(error.to_string()))?;
     let name = path.file_stem().map(|stem| stem.to_string_lossy()).unwrap_or_default();
-    native::read(&name, &origin, &text)
+    let filter = native::read(&name, &origin, &text)?;
+    native::unambiguous(&filter)?;
+    Ok(filter)
 }
 
 /// A filter file is written by hand; above this size it is some other file.

@@ -19,7 +19,7 @@ pub struct Proven {
 /// Why filters cannot be tried, or fail.
 #[derive(Debug, thiserror::Error)]
 pub enum TrialError {
-    /// A sample's verdict is not the expected one; all such samples.
+    /// A sample's verdict is not the expected one; all such samples. Or a pattern is ambiguous.
     #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
     Samples(Vec<FilterError>),
     /// The filter does not compile.
@@ -32,6 +32,10 @@ pub enum TrialError {
 /// A hit must be hit by the very pattern that it stands under, naming its offender and user; a
 /// miss must not be hit by that pattern; a spoof must name its true offender, or nobody.
 pub fn prove(filter: &Filter) -> Result<Proven, TrialError> {
+    if filter.is_built_in {
+        // One from a file was asked when it was loaded.
+        filter.prove_unambiguous().map_err(|error| TrialError::Samples(vec![error]))?;
+    }
     let rules = Rules::new(std::slice::from_ref(filter), vec![Vec::new()])?;
     let mut worker = Worker::new(Arc::new(rules));
     let mut proven = Proven::default();
