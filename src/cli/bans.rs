@@ -110,7 +110,7 @@ impl Unban {
         if self.daemon.json {
             writeln!(out, "{}", json!({ "lifted": lifted }))?;
         } else {
-            writeln!(out, "lifted {} bans", lifted.len())?;
+            writeln!(out, "lifted {}", show::count(lifted.len() as u64, "ban"))?;
             for offender in lifted {
                 writeln!(out, "  {offender}")?;
             }

@@ -90,7 +90,10 @@ impl Explain {
             let (filters, patterns) = rules.matcher().size();
             writeln!(
                 out,
-                "{number} lines, {with_hits} with a hit; {filters} filters, {patterns} patterns"
+                "{}, {with_hits} with a hit; {}, {}",
+                show::count(number, "line"),
+                show::count(filters as u64, "filter"),
+                show::count(patterns as u64, "pattern")
             )?;
         }
         out.flush()?;

@@ -133,8 +133,10 @@ fn test(names: Vec<String>, options: &Options) -> anyhow::Result<ExitCode> {
     if !options.json {
         writeln!(
             out,
-            "{} filters, {patterns} patterns, {samples} samples; {failed} filters failed",
-            names.len()
+            "{}, {}, {}; {failed} failed",
+            show::count(names.len() as u64, "filter"),
+            show::count(patterns as u64, "pattern"),
+            show::count(samples as u64, "sample")
         )?;
     }
     Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })

@@ -202,14 +202,16 @@ impl Film<'_> {
         let (lines, spared) = (self.lines, self.spared);
         writeln!(
             out,
-            "{lines} lines in {:.2} s ({rate:.0} a second), {hits} hits",
-            took.as_secs_f64()
+            "{} in {:.2} s ({rate:.0} a second), {}",
+            show::count(lines, "line"),
+            took.as_secs_f64(),
+            show::count(hits, "hit")
         )?;
         writeln!(
             out,
-            "{} offenders; {} bans would have been made, {spared} spared by the never-ban list",
-            self.offenders.len(),
-            self.bans.len()
+            "{}; {} would have been made, {spared} spared by the never-ban list",
+            show::count(self.offenders.len() as u64, "offender"),
+            show::count(self.bans.len() as u64, "ban")
         )?;
         if hits > 0 {
             writeln!(out)?;

@@ -28,6 +28,14 @@ pub(super) fn table<const N: usize>(
     rows.iter().try_for_each(line)
 }
 
+/// `1 ban`, `2 bans`.
+pub(super) fn count(number: impl Into<u64>, what: &str) -> String {
+    match number.into() {
+        1 => format!("1 {what}"),
+        number => format!("{number} {what}s"),
+    }
+}
+
 /// In whole seconds, as durations are written.
 pub(super) fn span(span: Duration) -> String {
     DurationWords::For(Duration::from_secs(span.as_secs())).to_string()

@@ -124,8 +124,10 @@ impl Counts {
         let matched: u64 = self.by_rule.iter().sum();
         writeln!(
             out,
-            "{} lines: {matched} matched, {} ignored, {} missed",
-            self.lines, self.ignored, self.missed
+            "{}: {matched} matched, {} ignored, {} missed",
+            show::count(self.lines, "line"),
+            self.ignored,
+            self.missed
         )?;
         if self.out_of_steps > 0 {
             writeln!(out, "{} lines were given up: too many steps", self.out_of_steps)?;
