@@ -7,6 +7,7 @@ mod demo;
 mod explain;
 mod filters;
 mod lines;
+mod migrate;
 mod replay;
 mod run;
 mod show;
@@ -48,6 +49,8 @@ enum Command {
     Replay(replay::Replay),
     /// List the filters, or run their samples
     Filters(filters::Filters),
+    /// Turn fail2ban's jails into a configuration
+    Migrate(migrate::Migrate),
     /// See a gate fall, in namespaces of its own
     Demo(demo::Demo),
 }
@@ -65,6 +68,7 @@ impl Arguments {
             Command::Explain(command) => command.run(),
             Command::Replay(command) => command.run(),
             Command::Filters(command) => command.run(),
+            Command::Migrate(command) => command.run(),
             Command::Demo(command) => command.run(),
         }
     }
