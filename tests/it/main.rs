@@ -8,7 +8,8 @@ mod fail2ban; // its own filters, unchanged, against its own answers
 mod datagrams; // UDP: nothing is lost without being counted
 mod gate; // packets stop, and flow again
 mod layers; // who may import whom
-mod metrics; // every name, with its labels
+mod metrics;
+mod migrate; // every name, with its labels
 mod never_ban; // who is never shut out
 mod nft; // the daemon's table as `nft` sees it, and when others meddle
 mod nftables; // the gate as a library

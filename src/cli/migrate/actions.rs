@@ -28,16 +28,14 @@ pub(super) struct Actions {
 
 /// The `[action.*]` of all jails, each once.
 #[derive(Debug, Default)]
-pub(super) struct Shared(Vec<(String, &'static str, Vec<(&'static str, String)>)>);
+pub(super) struct Shared(Vec<(String, &'static str, Keys)>);
+
+/// Keys of an action, with their values as TOML.
+type Keys = Vec<(&'static str, String)>;
 
 impl Shared {
     /// The name of an action with these keys.
-    fn name(
-        &mut self,
-        wish: &str,
-        kind: &'static str,
-        keys: Vec<(&'static str, String)>,
-    ) -> String {
+    fn name(&mut self, wish: &str, kind: &'static str, keys: Keys) -> String {
         if let Some((name, ..)) = self.0.iter().find(|it| it.1 == kind && it.2 == keys) {
             return name.clone();
         }

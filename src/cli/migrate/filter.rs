@@ -6,7 +6,8 @@
 
 use std::path::Path;
 
-use crate::filter::fail2ban::Rules;
+use super::document::quoted;
+use crate::config::{ConfigError, Plan};
 use crate::filter::fail2ban::conf::{self, Backend, Conf, Definition, Located};
 
 /// What a jail's filter comes to.
@@ -41,13 +42,13 @@ pub(super) fn translate(
     if seen.name == "recidive" {
         return Filter::Recidive;
     }
-    if let Err(error) = Rules::new(&seen) {
-        return Filter::None(error.to_string());
-    }
     if seen.failregex.is_empty() {
         return Filter::None("the filter has no failregex".to_owned());
     }
     let name = name.strip_suffix(".conf").filter(|it| !it.contains('/')).unwrap_or(&name);
+    // The configuration takes a name with a folder for a path of its own.
+    let inside = folder.join("filter.d").join(name).display().to_string();
+    let name = if name.contains('/') { &inside } else { name };
     let load = |options: &[(String, String)]| conf::filter_for(name, folder, options, backend).ok();
     let same = load(&options);
     let differing = |same: &Option<Definition>| -> Vec<&'static str> {
@@ -73,8 +74,24 @@ pub(super) fn translate(
         }
     }
     match text(name, &options) {
-        Some(text) => Filter::Spec(text, lost),
+        Some(text) => match refused(folder, &text) {
+            Some(why) => Filter::None(why),
+            None => Filter::Spec(text, lost),
+        },
         None => Filter::None("an option of the filter holds both kinds of quotes".to_owned()),
+    }
+}
+
+/// Why the configuration would refuse a filter: it is asked.
+fn refused(folder: &Path, spec: &str) -> Option<String> {
+    let text = format!(
+        "[server]\nfail2ban_filters = {}\n[jail.it]\nfilter = {}\n",
+        quoted(&folder.join("filter.d").display().to_string()),
+        quoted(&format!("fail2ban:{spec}"))
+    );
+    match Plan::from_text("portcullis.toml", &text).err()? {
+        ConfigError::Wrong { what, .. } => Some(what.replacen("jail `it`: ", "", 1)),
+        other => Some(other.to_string()),
     }
 }
 

@@ -92,14 +92,15 @@ pub(super) fn translate(
     let section = Section::new(conf, name);
     let mut off = put_filter(&section, found, written.as_ref(), &mut table, shelf);
     off |= times::translate(&section, &mut table, Some(defaults), &mut shelf.report);
-    match put_actions(&section, folder, &mut table, shelf) {
-        true => {
-            off = true;
+    let use_of_it = put_actions(&section, folder, &mut table, shelf);
+    off |= use_of_it != Use::Now;
+    match use_of_it {
+        Use::Never => {
             for option in ["backend", "logpath"] {
                 shelf.report.became(section.owner(option), option, "(not enabled)");
             }
         }
-        false => put_sources(&section, backend, shelf),
+        _ => put_sources(&section, backend, shelf),
     }
     spared(&section, shelf);
     unequalled(&section, &mut shelf.report);
@@ -189,7 +190,7 @@ fn put_sources(section: &Section<'_>, backend: Backend, shelf: &mut Shelf) {
             report.became(path_owner, "logpath", "jail.kind");
         }
         Some(paths) => shelf.sources.files(section.name, path_owner, &paths, report),
-        None => report.note(path_owner, "logpath", &nothing, "the jail names no log"),
+        None => report.note(section.name, "logpath", &nothing, "the jail names no log"),
     }
 }
 
@@ -218,12 +219,21 @@ fn spared(section: &Section<'_>, shelf: &mut Shelf) {
     }
 }
 
-/// Whether the jail must not run: its action keeps nobody out, or lets offenders in.
-fn put_actions(section: &Section<'_>, folder: &Path, table: &mut Table, shelf: &mut Shelf) -> bool {
+/// When a jail can run, as its action says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Use {
+    Now,
+    /// When this version knows actions: it keeps nobody out.
+    Later,
+    /// It lets offenders in.
+    Never,
+}
+
+fn put_actions(section: &Section<'_>, folder: &Path, table: &mut Table, shelf: &mut Shelf) -> Use {
     let report = &mut shelf.report;
     let Some(written) = section.filled("action", report) else {
         report.remark(section.name, "no action: its bans would be applied all the same");
-        return false;
+        return Use::Now;
     };
     let owner = section.owner("action");
     let found = actions::translate(folder, owner, &written, &mut shelf.actions, report);
@@ -232,7 +242,7 @@ fn put_actions(section: &Section<'_>, folder: &Path, table: &mut Table, shelf: &
                       Portcullis only keeps out";
         report.remark(section.name, reason);
         table.remark(reason);
-        return true;
+        return Use::Never;
     }
     if let Some(scope) = found.scope {
         table.set("scope", quoted(scope));
@@ -245,7 +255,7 @@ fn put_actions(section: &Section<'_>, folder: &Path, table: &mut Table, shelf: &
         let reason = "not enabled: its only action is a mail, but this version would ban";
         report.remark(section.name, reason);
         table.remark(reason);
-        return true;
+        return Use::Later;
     }
     if found.scope.is_none() && !super::known::is_known("jail.actions") {
         let reason = "none of its actions is a firewall's; this version bans all the same";
@@ -254,7 +264,7 @@ fn put_actions(section: &Section<'_>, folder: &Path, table: &mut Table, shelf: &
     if let Some(verdict) = found.verdict {
         shelf.verdicts.push((verdict, section.name.to_owned()));
     }
-    false
+    Use::Now
 }
 
 /// Options of fail2ban's that have no equal.
@@ -290,7 +300,7 @@ fn the_rest(section: &Section<'_>, report: &mut Report) {
         let text = value.text.trim();
         let holds = |other: &&str| {
             let other = section.conf.get(section.name, other).ok().flatten();
-            other.is_some_and(|other| !text.is_empty() && other.text.contains(text))
+            other.is_some_and(|other| is_within(text, &other.text))
         };
         match PUT_INTO.into_iter().find(holds) {
             Some(other) => report.became(section.name, option, &format!("({other})")),
@@ -305,6 +315,16 @@ fn the_rest(section: &Section<'_>, report: &mut Report) {
     }
 }
 
+/// Whether `text` stands in `other`, not as a part of a word or number.
+fn is_within(text: &str, other: &str) -> bool {
+    !text.is_empty()
+        && other.match_indices(text).any(|(at, _)| {
+            let before = other[..at].chars().next_back();
+            let after = other[at + text.len()..].chars().next();
+            !before.is_some_and(char::is_alphanumeric) && !after.is_some_and(char::is_alphanumeric)
+        })
+}
+
 /// What fail2ban takes for yes.
 pub(super) fn is_yes(text: &str) -> bool {
     ["1", "on", "true", "yes"].contains(&text.to_lowercase().as_str())
@@ -314,8 +334,18 @@ pub(super) fn is_yes(text: &str) -> bool {
 const FILTERS_OWN: [&str; 5] = ["prefregex", "failregex", "ignoreregex", "maxlines", "datepattern"];
 
 /// Options that hold others' values.
-const PUT_INTO: [&str; 8] =
-    ["filter", "action", "logpath", "ignoreip", "ignorecommand", "failregex", "backend", "bantime"];
+const PUT_INTO: [&str; 10] = [
+    "filter",
+    "action",
+    "logpath",
+    "ignoreip",
+    "ignorecommand",
+    "failregex",
+    "backend",
+    "maxretry",
+    "findtime",
+    "bantime",
+];
 
 /// Options, values that mean nothing else here, and what to say of the others.
 const UNEQUALLED: [(&str, &[&str], &str); 6] = [

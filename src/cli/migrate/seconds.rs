@@ -120,7 +120,7 @@ impl Reader<'_> {
     fn signed(&mut self) -> Result<f64, String> {
         let token = self.peek();
         self.at += 1;
-        let value = match token {
+        match token {
             Some(Token::Number(number)) => Ok(number),
             Some(Token::Sign('-')) => self.signed().map(|value| -value),
             Some(Token::Sign('+')) => self.signed(),
@@ -132,8 +132,7 @@ impl Reader<'_> {
             }
             None => Err("a number is missing at the end".to_owned()),
             Some(_) => Err("a number is missing before a unit or sign".to_owned()),
-        };
-        value
+        }
     }
 }
 
