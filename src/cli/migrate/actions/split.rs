@@ -6,7 +6,11 @@ pub(super) fn actions(text: &str) -> Vec<&str> {
     let mut rest = text.trim_start();
     while !rest.is_empty() {
         let name = rest.find(|c: char| c == '[' || c.is_whitespace()).unwrap_or(rest.len());
-        let mut end = name.max(rest.chars().next().map_or(0, char::len_utf8));
+        let mut end = match name {
+            // Brackets without a name are a word of their own, to be refused as one.
+            0 => rest.find(char::is_whitespace).unwrap_or(rest.len()),
+            name => name,
+        };
         // More than one pair of brackets may follow.
         while let Some(group) = opened(&rest[end..]) {
             end += group;
