@@ -3,6 +3,7 @@
 //! Enters: `filter.d/NAME.conf` with options, then lines. Leaves: for each line what fail2ban would
 //! have counted, with the same groups and the same time. Refuses to know jails and bans.
 
+mod combine;
 pub mod conf;
 pub mod dates;
 mod journal;

@@ -65,8 +65,7 @@ impl Journal {
     pub fn line(&mut self, line: &[u8], now: Timestamp) -> Result<Judged, OutOfSteps> {
         let Some((text, date)) = self.dated(line, now) else { return Ok(Judged::Missed) };
         self.buffer.push(text);
-        let surplus = self.buffer.len().saturating_sub(self.rules.max_lines());
-        self.buffer.drain(..surplus);
+        self.keep_to_bounds();
         let rules = Arc::clone(&self.rules);
         Ok(match rules.judge(&mut self.buffer, &mut self.memory)? {
             Outcome::Missed => Judged::Missed,
@@ -77,6 +76,18 @@ impl Journal {
                 time: date.unwrap_or(now),
             }),
         })
+    }
+
+    /// As many lines as the filter asks for, and not more bytes than are worth joining at each line.
+    fn keep_to_bounds(&mut self) {
+        let mut bytes: usize = self.buffer.iter().map(Vec::len).sum();
+        let mut surplus = self.buffer.len().saturating_sub(self.rules.max_lines());
+        bytes -= self.buffer[..surplus].iter().map(Vec::len).sum::<usize>();
+        while bytes > MOST_BYTES && surplus + 1 < self.buffer.len() {
+            bytes -= self.buffer[surplus].len();
+            surplus += 1;
+        }
+        self.buffer.drain(..surplus);
     }
 
     /// Forgets every line so far: the next is judged alone.
@@ -109,3 +120,5 @@ impl Journal {
 
 /// A line without a date happened when the last dated one did, if that is no older than this.
 const RECENT: Duration = Duration::from_secs(60);
+/// What the lines of a filter with `maxlines` hold together; the last line is kept in any case.
+const MOST_BYTES: usize = 256 * 1024;

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use regex_syntax::hir::{Class, ClassBytes, ClassBytesRange, Hir, Repetition};
 
+use super::combine::Combine;
 use super::conf::{Definition, Located};
 use super::tags;
 use crate::filter::python::{Memory, Options, OutOfSteps, Regex, superset};
@@ -29,8 +30,7 @@ struct Rule {
     regex: Regex,
     /// Every named group, by index.
     groups: Vec<(usize, Arc<str>)>,
-    /// Groups that stand in for another: `alt_user_1` for `user`, in the order of their names.
-    stands_in: Vec<(Arc<str>, Arc<str>)>,
+    combine: Combine,
 }
 
 /// A pattern that cannot be used.
@@ -120,7 +120,8 @@ impl Rules {
         {
             return Ok(Outcome::Ignored);
         }
-        let original = buffer.clone();
+        // What a match uses up matters only to the lines behind it.
+        let original = if self.max_lines > 1 { buffer.clone() } else { Vec::new() };
         let mut before = Groups::new();
         if let Some(prefix) = &self.prefix {
             let Some(found) = prefix.find(&seen, memory)? else { return Ok(Outcome::Missed) };
@@ -134,9 +135,13 @@ impl Rules {
         for (index, rule) in self.fails.iter().enumerate() {
             let Some(found) = rule.find(&seen, memory)? else { continue };
             let (matched, left) = split(&original, &seen, &found);
-            let judged = if original.len() > 1 { joined(&matched) } else { seen.clone() };
+            // A filter for several lines excuses the lines themselves, any other what
+            // `prefregex` left of its line.
+            if self.max_lines > 1 {
+                seen = joined(&matched);
+            }
             *buffer = left;
-            if self.is_ignored(&judged, memory)? {
+            if self.is_ignored(&seen, memory)? {
                 return Ok(Outcome::Ignored);
             }
             let mut groups = before.clone();
@@ -201,12 +206,8 @@ impl Rule {
         let names = regex.ast().groups().iter().enumerate();
         let groups: Vec<(usize, Arc<str>)> =
             names.filter_map(|(index, name)| Some((index, name.as_deref()?.into()))).collect();
-        let mut stands_in: Vec<(Arc<str>, Arc<str>)> = groups
-            .iter()
-            .filter_map(|(_, name)| Some((Arc::clone(name), stands_in_for(name)?.into())))
-            .collect();
-        stands_in.sort();
-        Ok(Rule { regex, groups, stands_in })
+        let combine = Combine::new(groups.iter().map(|(_, name)| name));
+        Ok(Rule { regex, groups, combine })
     }
 
     fn find(&self, text: &[u8], memory: &mut Memory) -> Result<Option<Found>, OutOfSteps> {
@@ -218,45 +219,15 @@ impl Rule {
         for number in 0.. {
             match groups.remove(format!("skiplines{number}").as_str()) {
                 Some(Some(lines)) => {
-                    skipped.extend(
-                        lines
-                            .split_inclusive(|byte| *byte == b'\n')
-                            .map(|line| line.strip_suffix(b"\n").unwrap_or(line).to_vec()),
-                    );
+                    skipped.extend(lines_of(&lines));
                 }
                 Some(None) => {}
                 None => break,
             }
         }
-        for (substitute, name) in &self.stands_in {
-            let is_empty = |value: Option<&Option<Vec<u8>>>| {
-                value.is_none_or(|value| value.as_ref().is_none_or(Vec::is_empty))
-            };
-            let value = groups.get(substitute).cloned().flatten();
-            if value.as_ref().is_some_and(|value| !value.is_empty()) && is_empty(groups.get(name)) {
-                groups.insert(Arc::clone(name), value);
-            }
-        }
+        self.combine.apply(&mut groups);
         Ok(Some(Found { groups, span: found.span(), skipped }))
     }
-}
-
-/// `alt_user`, `alt_user_1` → `user`.
-fn stands_in_for(name: &str) -> Option<String> {
-    let rest = name.strip_prefix("alt_")?;
-    let base = match rest.rsplit_once('_') {
-        Some((base, number))
-            if !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit()) =>
-        {
-            base
-        }
-        _ => rest,
-    };
-    Some(match base {
-        "id" => "fid".to_owned(),
-        "port" => "fport".to_owned(),
-        base => base.to_owned(),
-    })
 }
 
 fn identifies(groups: &Groups) -> bool {
@@ -290,6 +261,24 @@ fn joined(lines: &[Vec<u8>]) -> Vec<u8> {
     text
 }
 
+/// The lines of a text as Python's `splitlines` counts them: also at a form feed and the like. A line
+/// that has one in it is therefore never found again among those that were passed over.
+fn lines_of(text: &[u8]) -> Vec<Vec<u8>> {
+    let is_break = |c: char| {
+        matches!(
+            c,
+            '\n' | '\r' | '\x0b' | '\x0c' | '\x1c'..='\x1e' | '\u{85}' | '\u{2028}' | '\u{2029}'
+        )
+    };
+    if let Ok(text) = std::str::from_utf8(text) {
+        let text = text.replace("\r\n", "\n");
+        return text.split_terminator(is_break).map(|line| line.as_bytes().to_vec()).collect();
+    }
+    text.split_inclusive(|byte| *byte == b'\n')
+        .map(|line| line.strip_suffix(b"\n").unwrap_or(line).to_vec())
+        .collect()
+}
+
 /// The lines that a match used up, and those that are left: before it, passed over, behind it.
 fn split(lines: &[Vec<u8>], text: &[u8], found: &Found) -> (Vec<Vec<u8>>, Vec<Vec<u8>>) {
     if lines.len() <= 1 {
@@ -299,13 +288,16 @@ fn split(lines: &[Vec<u8>], text: &[u8], found: &Found) -> (Vec<Vec<u8>>, Vec<Ve
     // A match that begins with the line break before its line belongs to the line behind it.
     let upto = (start + 1).min(text.len());
     let first = text[..upto].iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
-    let from = end.saturating_sub(1);
+    // fail2ban looks for the line break from one before the end; for an empty match at the very
+    // beginning Python takes that for the last character, and all lines are used up.
+    let from = end.checked_sub(1).unwrap_or(text.len() - 1);
     let last = text[from..].iter().position(|byte| *byte == b'\n');
     let last = last.map_or(text.len(), |at| from + at + 1);
     let breaks = |upto: usize| text[..upto].iter().filter(|byte| **byte == b'\n').count();
     let (first, last) = (breaks(first).min(lines.len()), breaks(last).min(lines.len()));
+    // An empty match at the end of an empty line begins behind where it ends: the line stays twice.
     let mut matched = lines[first.min(last)..last].to_vec();
-    let mut left = lines[..first.min(last)].to_vec();
+    let mut left = lines[..first].to_vec();
     let mut at = 0;
     for skipped in &found.skipped {
         if let Some(place) = matched[at..].iter().position(|line| line == skipped) {
@@ -326,3 +318,6 @@ const STEPS: u64 = 200_000;
 
 /// Lines that a filter may ask to see together.
 const MOST_LINES: usize = 1_000;
+
+#[cfg(test)]
+mod tests;

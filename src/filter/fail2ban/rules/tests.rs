@@ -1,0 +1,111 @@
+use std::time::{Duration, Instant};
+
+use super::*;
+
+#[test]
+fn a_match_uses_its_lines_up() {
+    let rules = rules(&["^one <ADDR>$<SKIPLINES>^two$"], None, &[], 5);
+    let mut buffer = lines(&["one 192.0.2.1", "one 192.0.2.2", "chat", "two"]);
+    assert_eq!(who(&rules, &mut buffer).as_deref(), Some("192.0.2.1"));
+    assert_eq!(buffer, lines(&["one 192.0.2.2", "chat"]));
+}
+
+#[test]
+fn an_empty_match_at_the_beginning_uses_up_everything() {
+    let rules = rules(&["^"], Some("^door<F-MLFID>.</F-MLFID>"), &[], 3);
+    let mut buffer = lines(&["door1", "chat", "chat"]);
+    assert!(matches!(judge(&rules, &mut buffer), Ok(Outcome::Matched(_))));
+    assert!(buffer.is_empty());
+}
+
+#[test]
+fn a_filter_for_several_lines_excuses_lines_and_not_their_content() {
+    let prefix = Some("^gate: <F-CONTENT>.*</F-CONTENT>$");
+    let line = lines(&["gate: no 192.0.2.1"]);
+    let several = rules(&["^no <ADDR>$"], prefix, &["^gate"], 2);
+    assert_eq!(judge(&several, &mut line.clone()).unwrap(), Outcome::Ignored);
+    let one = rules(&["^no <ADDR>$"], prefix, &["^gate"], 1);
+    assert!(matches!(judge(&one, &mut line.clone()).unwrap(), Outcome::Matched(_)));
+}
+
+#[test]
+fn lines_end_where_python_ends_them() {
+    assert_eq!(lines_of(b"a\r\nb\x0bc\n\nd\n"), lines(&["a", "b", "c", "", "d"]));
+    assert_eq!(lines_of("a\u{2028}b\n".as_bytes()), lines(&["a", "b"]));
+    assert_eq!(lines_of(b"\xff\x0b\n"), [b"\xff\x0b".to_vec()]);
+    assert!(lines_of(b"").is_empty());
+}
+
+#[test]
+fn what_is_wrong_is_shown_with_its_place() {
+    let refused = |pattern: &str| {
+        let error = Rules::new(&definition(&[pattern], None, &[], 1)).unwrap_err();
+        error.to_string()
+    };
+    assert!(refused("^no <F-USER>x</F-USER>").starts_with("own.conf:3:7: it names nobody"));
+    assert!(refused("^(<ADDR>").starts_with("own.conf:3:7: "), "{}", refused("^(<ADDR>"));
+    assert!(refused(" ").contains("empty"));
+    // The session, or the prefix, may name somebody.
+    Rules::new(&definition(&["<F-MLFID>x</F-MLFID>"], None, &[], 1)).unwrap();
+    Rules::new(&definition(&["^no"], Some("^<ADDR>"), &[], 1)).unwrap();
+}
+
+#[test]
+fn a_hostile_line_costs_little() {
+    // Each of them asks a backtracking matcher for ages.
+    let all = [
+        r"^(?:a+)+ by <HOST>$",
+        r"^(a*)*\1 by <ADDR>$",
+        r"^.*(?:x.*)*(?:y.*)* by <ADDR>$",
+        r"(\w+)\s+.*\1.*\1 by <HOST>",
+        r"^(?:\[|\S+ |<F-USER>\S+</F-USER>)* by <HOST>",
+    ];
+    for pattern in all {
+        let rules = rules(&[pattern], None, &[], 1);
+        for filling in ["a", "x", "xy", "a b ", "192.0.2.1 by ", "::", "[", "\u{fc}", "\x0b"] {
+            let line = filling.repeat(65_536 / filling.len());
+            let started = Instant::now();
+            _ = judge(&rules, &mut lines(&[&line]));
+            // Milliseconds when optimised; the machine that tests may be slow, and is not.
+            let took = started.elapsed();
+            assert!(took < Duration::from_secs(2), "{pattern} {filling:?}: {took:?}");
+        }
+    }
+}
+
+fn judge(rules: &Rules, buffer: &mut Vec<Vec<u8>>) -> Result<Outcome, OutOfSteps> {
+    rules.judge(buffer, &mut Memory::new())
+}
+
+fn who(rules: &Rules, buffer: &mut Vec<Vec<u8>>) -> Option<String> {
+    let Outcome::Matched(found) = judge(rules, buffer).unwrap() else { return None };
+    let address = found.groups.get("ip4").cloned().flatten()?;
+    String::from_utf8(address).ok()
+}
+
+fn lines(texts: &[&str]) -> Vec<Vec<u8>> {
+    texts.iter().map(|text| text.as_bytes().to_vec()).collect()
+}
+
+fn rules(fails: &[&str], prefix: Option<&str>, ignores: &[&str], several: u32) -> Rules {
+    Rules::new(&definition(fails, prefix, ignores, several)).unwrap()
+}
+
+fn definition(fails: &[&str], prefix: Option<&str>, ignores: &[&str], several: u32) -> Definition {
+    let located = |text: &&str| Located {
+        text: (*text).to_owned(),
+        place: Place { origin: "own.conf".to_owned(), line: 3, column: 7 },
+    };
+    Definition {
+        name: "own".to_owned(),
+        prefregex: prefix.as_ref().map(located),
+        failregex: fails.iter().map(located).collect(),
+        ignoreregex: ignores.iter().map(located).collect(),
+        maxlines: several,
+        datepattern: None,
+        journalmatch: None,
+        logtype: "file".to_owned(),
+        rest: BTreeMap::new(),
+        remarks: Vec::new(),
+    }
+}
