@@ -13,4 +13,4 @@ mod tags;
 
 pub use journal::{Hit, Journal, Judged};
 pub use rules::{Groups, Match, Outcome, RuleError, Rules};
-pub use sessions::{Kind, Sessions, Verdict, identity};
+pub use sessions::{Kind, Sessions, Verdict, identity, network};

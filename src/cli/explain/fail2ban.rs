@@ -2,7 +2,6 @@
 //! fail2ban judges them, in order.
 
 use std::io::Write;
-use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -13,8 +12,8 @@ use crate::cli::lines::Lines;
 use crate::cli::show;
 use crate::filter::fail2ban::conf::{self, Definition};
 use crate::filter::fail2ban::dates::{DateDetector, Zone};
-use crate::filter::fail2ban::{Groups, Hit, Journal, Judged, Kind, Rules, identity};
-use crate::model::{Prefix, Timestamp, normal_address};
+use crate::filter::fail2ban::{Groups, Hit, Journal, Judged, Kind, Rules, identity, network};
+use crate::model::Timestamp;
 
 /// What only fail2ban's filters ask.
 #[derive(Debug, Args)]
@@ -166,12 +165,10 @@ fn object(filter: &str, hit: &Hit) -> Value {
 
 /// The address or network in normal form, or the name or identifier as it stands.
 fn offender(groups: &Groups) -> Option<String> {
-    let text = String::from_utf8_lossy(identity(groups)?).into_owned();
-    let Ok(address) = text.parse::<IpAddr>() else { return Some(text) };
-    let length = groups.get("cidr").and_then(|cidr| cidr.as_deref());
-    let length = length.and_then(|digits| std::str::from_utf8(digits).ok()?.parse().ok());
-    let network = length.and_then(|length| Prefix::new(address, length));
-    Some(network.map_or_else(|| normal_address(address).to_string(), |it| it.to_string()))
+    if let Some(network) = network(groups) {
+        return Some(network.to_string());
+    }
+    Some(String::from_utf8_lossy(identity(groups)?).into_owned())
 }
 
 fn kind(kind: Kind) -> &'static str {

@@ -5,14 +5,16 @@
 //! is pending until a line of its session does. A session in which two users were tried does not
 //! become innocent by a later success.
 //!
-//! **Bound.** At most [`MOST_SESSIONS`], each for [`LIFETIME`]; when full, the oldest is forgotten.
+//! **Bound.** At most [`MOST_SESSIONS`] and [`MOST_BYTES`], each for [`LIFETIME`]; when full, the
+//! oldest is forgotten, and counted.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::rules::Groups;
-use crate::model::Timestamp;
+use crate::model::{Prefix, Timestamp};
 
 /// What a matched line means once its session is known.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,7 +45,10 @@ pub enum Kind {
 pub struct Sessions {
     by_id: HashMap<Vec<u8>, Session>,
     by_age: BTreeMap<(Timestamp, u64), Vec<u8>>,
+    /// How many there ever were: the younger of two that began at the same time.
     count: u64,
+    bytes: usize,
+    crowded_out: u64,
 }
 
 #[derive(Debug)]
@@ -52,6 +57,7 @@ struct Session {
     users: BTreeSet<Vec<u8>>,
     pending: bool,
     age: (Timestamp, u64),
+    bytes: usize,
 }
 
 impl Sessions {
@@ -81,8 +87,10 @@ impl Sessions {
                 users: BTreeSet::new(),
                 pending: false,
                 age: (now, self.count),
+                bytes: 0,
             }
         });
+        self.bytes -= session.bytes;
         if fresh {
             session.groups.clone_from(&line);
         } else {
@@ -128,13 +136,26 @@ impl Sessions {
         Verdict { kind, groups }
     }
 
-    fn keep(&mut self, id: Vec<u8>, session: Session) {
+    /// How many sessions were forgotten before their time because there were too many.
+    pub fn crowded_out(&self) -> u64 {
+        self.crowded_out
+    }
+
+    fn keep(&mut self, id: Vec<u8>, mut session: Session) {
+        session.bytes = session.size() + 2 * id.len();
+        self.bytes += session.bytes;
         self.by_age.insert(session.age, id.clone());
         self.by_id.insert(id, session);
-        if self.by_id.len() > MOST_SESSIONS
-            && let Some((_, oldest)) = self.by_age.pop_first()
-        {
-            self.by_id.remove(&oldest);
+        while self.by_id.len() > MOST_SESSIONS || self.bytes > MOST_BYTES {
+            let Some((_, oldest)) = self.by_age.pop_first() else { break };
+            self.remove(&oldest);
+            self.crowded_out += 1;
+        }
+    }
+
+    fn remove(&mut self, id: &[u8]) {
+        if let Some(session) = self.by_id.remove(id) {
+            self.bytes -= session.bytes;
         }
     }
 
@@ -144,14 +165,40 @@ impl Sessions {
             if entry.key().0 >= limit {
                 break;
             }
-            self.by_id.remove(&entry.remove());
+            let id = entry.remove();
+            self.remove(&id);
         }
+    }
+}
+
+impl Session {
+    /// About what it holds, in bytes.
+    fn size(&self) -> usize {
+        let values = self.groups.values().flatten().chain(&self.users);
+        size_of::<Session>() + values.map(|value| value.len() + ENTRY).sum::<usize>()
     }
 }
 
 /// Who is meant: an address, a name, or an identifier of the filter's own.
 pub fn identity(groups: &Groups) -> Option<&[u8]> {
     ["ip4", "ip6", "dns", "fid"].iter().find_map(|name| text(groups, name))
+}
+
+/// The address or network that is meant, if it is one: `<CIDR>` counts, and an identifier of the
+/// filter's own may be written `[2001:db8::1]` or `192.0.2.0/24`.
+pub fn network(groups: &Groups) -> Option<Prefix> {
+    let text = std::str::from_utf8(identity(groups)?).ok()?;
+    let inner = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
+    let (address, length) = match inner.split_once('/') {
+        Some((address, length)) => (address, Some(length.parse().ok()?)),
+        None => {
+            let length = self::text(groups, "cidr").map(std::str::from_utf8);
+            (inner, length.and_then(|digits| digits.ok()?.parse().ok()))
+        }
+    };
+    let address: IpAddr = address.parse().ok()?;
+    let network = length.and_then(|length| Prefix::new(address, length));
+    Some(network.unwrap_or_else(|| Prefix::host(address)))
 }
 
 fn text<'g>(groups: &'g Groups, name: &str) -> Option<&'g [u8]> {
@@ -164,6 +211,13 @@ fn is_set(groups: &Groups, name: &str) -> bool {
 
 /// fail2ban keeps a hundred a jail; a network has more hosts.
 const MOST_SESSIONS: usize = 10_000;
+/// Lines are long and written by attackers: 10,000 sessions of 64 KiB each would be too much.
+const MOST_BYTES: usize = 32 << 20;
+/// What a value costs besides its text.
+const ENTRY: usize = 64;
 const LIFETIME: Duration = Duration::from_secs(300);
 /// More users than two change nothing.
 const MOST_USERS: usize = 8;
+
+#[cfg(test)]
+mod tests;
