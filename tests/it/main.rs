@@ -5,6 +5,7 @@ mod stage; // attacker, client and server around a gateway that runs the daemon
 
 mod commands; // exit codes and JSON of every command
 mod fail2ban; // its own filters, unchanged, against its own answers
+mod fail2ban_corners; // made-up filters, with its answers
 mod datagrams; // UDP: nothing is lost without being counted
 mod gate; // packets stop, and flow again
 mod layers; // who may import whom
