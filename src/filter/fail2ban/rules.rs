@@ -72,16 +72,17 @@ impl Rules {
     /// Compiles a filter's definition.
     pub fn new(definition: &Definition) -> Result<Rules, RuleError> {
         let several = definition.maxlines > 1;
-        let one = |located| Rule::new(located, false);
+        let names = asks_names(definition);
+        let one = |located| Rule::new(located, false, names);
         let prefix = definition.prefregex.as_ref().map(one).transpose()?;
         let fails = definition
             .failregex
             .iter()
             .map(|located| {
-                let rule = Rule::new(located, several)?;
-                let names =
+                let rule = Rule::new(located, several, names)?;
+                let tells =
                     |it: &Rule| it.groups.iter().any(|(_, name)| IDENTIFIES.contains(&&**name));
-                if !names(&rule) && !prefix.as_ref().is_some_and(names) {
+                if !tells(&rule) && !prefix.as_ref().is_some_and(tells) {
                     return Err(RuleError {
                         place: located.place.clone(),
                         what: "it names nobody: it needs <HOST>, <ADDR>, <F-ID> or <F-MLFID>"
@@ -191,8 +192,8 @@ struct Found {
 
 impl Rule {
     /// With `several` lines in a text, `^` and `$` stand at the ends of each.
-    fn new(located: &Located, several: bool) -> Result<Rule, RuleError> {
-        let pattern = tags::expand(&located.text);
+    fn new(located: &Located, several: bool, names: bool) -> Result<Rule, RuleError> {
+        let pattern = tags::expand(&located.text, names);
         let wrong = |what: String| RuleError {
             place: located.place.clone(),
             what,
@@ -228,6 +229,12 @@ impl Rule {
         self.combine.apply(&mut groups);
         Ok(Some(Found { groups, span: found.span(), skipped }))
     }
+}
+
+/// Whether a host may be a name: unless `usedns` says no, or what fail2ban does not understand.
+fn asks_names(definition: &Definition) -> bool {
+    let Some(usedns) = definition.rest.get("usedns") else { return true };
+    matches!(&*usedns.to_lowercase(), "yes" | "warn" | "raw")
 }
 
 fn identifies(groups: &Groups) -> bool {

@@ -4,8 +4,9 @@
 use std::collections::HashSet;
 use std::fmt::Write;
 
-/// A pattern with its tags replaced. What is no tag of the matcher stays as it is.
-pub(super) fn expand(pattern: &str) -> String {
+/// A pattern with its tags replaced. What is no tag of the matcher stays as it is. Without `names`
+/// `<HOST>` is an address only: the filter says `usedns = no`.
+pub(super) fn expand(pattern: &str, names: bool) -> String {
     let mut out = String::with_capacity(pattern.len() + 256);
     let mut opened = HashSet::new();
     let mut skips = 0;
@@ -23,7 +24,7 @@ pub(super) fn expand(pattern: &str) -> String {
         if name == "SKIPLINES" {
             _ = write!(out, r"\n(?P<skiplines{skips}>(?:(?:.*\n)*?))");
             skips += 1;
-        } else if let Some(group) = ready_made(name) {
+        } else if let Some(group) = ready_made(name, names) {
             out.push_str(&group);
         } else if let Some(name) = custom(name) {
             opened.insert(name);
@@ -64,7 +65,7 @@ fn group_name(name: &str) -> String {
 }
 
 /// Tags that stand for a whole group.
-fn ready_made(name: &str) -> Option<String> {
+fn ready_made(name: &str, names: bool) -> Option<String> {
     let name = match name.strip_prefix("F-").and_then(|name| name.strip_suffix('/')) {
         Some("ID") => return Some(r"(?P<fid>\S+)".to_owned()),
         Some("PORT") => return Some(r"(?P<fport>\w+)".to_owned()),
@@ -78,6 +79,7 @@ fn ready_made(name: &str) -> Option<String> {
         "IP6" => IP6.to_owned(),
         "DNS" => DNS.to_owned(),
         "CIDR" => CIDR.to_owned(),
+        "HOST" if !names => format!(r"\[?{address}\]?"),
         "ADDR" => format!(r"\[?{address}\]?"),
         "SUBNET" => format!(r"\[?{address}(?:/{CIDR})?\]?"),
         "HOST" => format!(r"(?:\[?{address}\]?|{DNS})"),
@@ -122,16 +124,26 @@ mod tests {
 
     #[test]
     fn groups_open_and_close() {
-        assert_eq!(expand("^<F-USER>.+</F-USER> <F-ID/>$"), r"^(?P<user>.+) (?P<fid>\S+)$");
-        assert_eq!(expand("<F-ID>a</F-ID><F-PORT>b</F-PORT>"), "(?P<fid>a)(?P<fport>b)");
-        assert_eq!(expand("<F-ALT_USER_1>x</F-ALT_USER_1>"), "(?P<alt_user_1>x)");
-        assert_eq!(expand("a<b <x> </F-USER> <> <F-lower>"), "a<b <x> </F-USER> <> <F-lower>");
-        assert_eq!(expand(r"(?P<name>x)<CIDR>"), r"(?P<name>x)(?P<cidr>\d+)");
+        assert_eq!(expand("^<F-USER>.+</F-USER> <F-ID/>$", true), r"^(?P<user>.+) (?P<fid>\S+)$");
+        assert_eq!(expand("<F-ID>a</F-ID><F-PORT>b</F-PORT>", true), "(?P<fid>a)(?P<fport>b)");
+        assert_eq!(expand("<F-ALT_USER_1>x</F-ALT_USER_1>", true), "(?P<alt_user_1>x)");
+        assert_eq!(
+            expand("a<b <x> </F-USER> <> <F-lower>", true),
+            "a<b <x> </F-USER> <> <F-lower>"
+        );
+        assert_eq!(expand(r"(?P<name>x)<CIDR>", true), r"(?P<name>x)(?P<cidr>\d+)");
+    }
+
+    #[test]
+    fn without_names_a_host_is_an_address() {
+        assert!(expand("<HOST>", true).contains("(?P<dns>"));
+        assert_eq!(expand("<HOST>", false), expand("<ADDR>", false));
+        assert!(expand("<DNS>", false).contains("(?P<dns>"));
     }
 
     #[test]
     fn skipped_lines_are_numbered() {
-        let expanded = expand("a<SKIPLINES>b<SKIPLINES>c");
+        let expanded = expand("a<SKIPLINES>b<SKIPLINES>c", true);
         assert!(expanded.contains("skiplines0") && expanded.contains("skiplines1"));
     }
 

@@ -29,6 +29,18 @@ fn a_filter_for_several_lines_excuses_lines_and_not_their_content() {
 }
 
 #[test]
+fn usedns_decides_whether_a_host_may_be_a_name() {
+    let takes = |usedns: Option<&str>| {
+        let mut definition = definition(&["^no <HOST>$"], None, &[], 1);
+        definition.rest.extend(usedns.map(|it| ("usedns".to_owned(), it.to_owned())));
+        let rules = Rules::new(&definition).unwrap();
+        judge(&rules, &mut lines(&["no a.example"])).unwrap() != Outcome::Missed
+    };
+    assert_eq!([None, Some("Warn"), Some("raw")].map(takes), [true; 3]);
+    assert_eq!([Some("no"), Some("No"), Some("perhaps")].map(takes), [false; 3]);
+}
+
+#[test]
 fn lines_end_where_python_ends_them() {
     assert_eq!(lines_of(b"a\r\nb\x0bc\n\nd\n"), lines(&["a", "b", "c", "", "d"]));
     assert_eq!(lines_of("a\u{2028}b\n".as_bytes()), lines(&["a", "b"]));
