@@ -13,6 +13,8 @@ help: ## Show this list
 
 test: test-packages fail2ban ## Install what the tests talk to, and run all of them
 	$(CARGO) test -- --include-ignored
+	@echo "fail2ban's own filters, our verdicts beside its own:"
+	@$(CARGO) test --quiet --test it fail2ban::every_case -- --include-ignored --nocapture
 
 check: ## Formatting and lints, as CI wants them
 	$(CARGO) fmt --check

@@ -46,6 +46,8 @@ pub struct Metrics {
     hits: Vec<Tally>,
     /// Hits that were lost because the decider did not keep up with UDP.
     pub hits_lost: Tally,
+    /// Batches of hits that wait for the decider.
+    pub hits_queue: Level,
     /// Hits of senders whose word does not ban.
     pub hits_untrusted: Tally,
     /// Hits in which a sender named himself.
@@ -139,6 +141,7 @@ impl Metrics {
             connections: Level::new(gauge!(CONNECTIONS)),
             hits: jails.iter().map(hits).collect(),
             hits_lost: Tally::new(counter!(HITS_LOST)),
+            hits_queue: Level::new(gauge!(HITS_QUEUE)),
             hits_untrusted: spared("untrusted"),
             hits_self: spared("self"),
             refused_never: spared("never_ban"),
@@ -224,6 +227,7 @@ const TRUNCATED: &str = "portcullis_messages_truncated_total";
 const CONNECTIONS: &str = "portcullis_connections";
 const HITS: &str = "portcullis_hits_total";
 const HITS_LOST: &str = "portcullis_hits_lost_total";
+const HITS_QUEUE: &str = "portcullis_hits_queue_batches";
 const SPARED: &str = "portcullis_offenders_spared_total";
 const WATCHED: &str = "portcullis_offenders_watched";
 const DISPLACED: &str = "portcullis_offenders_displaced_total";
@@ -272,6 +276,7 @@ fn describe() {
     }
     let gauges = [
         (CONNECTIONS, "Open TCP connections."),
+        (HITS_QUEUE, "Batches of hits that wait for the decider."),
         (WATCHED, "Offenders watched, over all jails."),
         (BANS, "Offenders banned now, by jail."),
         (NEVER_BAN, "Entries of the never-ban list."),

@@ -28,6 +28,8 @@ pub struct Plan {
     pub control: PathBuf,
     /// Where syslog comes in.
     pub listeners: Vec<Listener>,
+    /// Whether nobody asked for just these listeners.
+    pub listens_by_default: bool,
     /// Who may speak, and how far each is trusted.
     pub senders: Senders,
     /// The prefixes of the named senders that may speak: never banned.
@@ -152,6 +154,7 @@ impl Plan {
                 workers => workers,
             },
             control: file.server.control.unwrap_or_else(default_control),
+            listens_by_default: file.listen.is_empty(),
             listeners: source.listeners(file.listen)?,
             sender_prefixes,
             senders: Senders::new(&senders).map_err(|error| source.wrong(first, &error))?,

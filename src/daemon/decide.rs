@@ -116,6 +116,7 @@ impl Decider {
                     () = tokio::time::sleep(self.nap()) => {}
                 }
                 self.expire();
+                self.metrics.hits_queue.set(inputs.hits.len());
             }
         });
         self.gate.finish(self.snapshot());

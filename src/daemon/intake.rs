@@ -21,6 +21,7 @@ pub(super) struct Intake {
     /// Found and not yet sent.
     hits: Vec<Hit>,
     given_up: u64,
+    complaint: Seldom,
     counted: Counted,
     cache: (usize, usize),
 }
@@ -45,6 +46,7 @@ impl Intake {
             last: None,
             hits: Vec::new(),
             given_up: 0,
+            complaint: Seldom::default(),
             counted: Counted::default(),
             cache: (0, 0),
         }
@@ -103,7 +105,14 @@ impl Intake {
         self.metrics.truncated.add(truncated);
         self.metrics.refused_sender.add(refused);
         let given_up = self.worker.given_up();
-        self.metrics.given_up.add(given_up - self.given_up);
+        if given_up > self.given_up {
+            self.metrics.given_up.add(given_up - self.given_up);
+            self.complaint.complain(|_| {
+                tracing::warn!(
+                    "{given_up} lines needed more steps than a pattern of fail2ban's gets"
+                );
+            });
+        }
         self.given_up = given_up;
         let clears = self.worker.scratch().cache_clears();
         let bytes = self.worker.scratch().cache_bytes();

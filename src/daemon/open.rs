@@ -37,6 +37,14 @@ impl Sockets {
         let mut datagrams = Vec::new();
         let mut streams = Vec::new();
         for &listener in &plan.listeners {
+            if plan.listens_by_default && !is_here(listener.address) {
+                // Nobody asked for it: a host without IPv6 shall run all the same.
+                tracing::warn!(
+                    "not listening on {}: this host has no such address",
+                    listener.address
+                );
+                continue;
+            }
             match listener.protocol {
                 Protocol::Udp => {
                     let first = Receiver::bind(listener.address, &udp::Settings::default())?;
@@ -57,6 +65,14 @@ impl Sockets {
             bind_metrics(plan.metrics).map_err(|why| BindError::new("tcp", plan.metrics, why))?;
         Ok(Sockets { datagrams, streams, metrics })
     }
+}
+
+/// Whether the host has the address.
+fn is_here(address: SocketAddr) -> bool {
+    let bound = std::net::UdpSocket::bind((address.ip(), 0));
+    !bound.is_err_and(|why| {
+        matches!(why.raw_os_error(), Some(libc::EADDRNOTAVAIL | libc::EAFNOSUPPORT))
+    })
 }
 
 fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {

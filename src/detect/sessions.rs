@@ -32,9 +32,10 @@ impl Sessions {
     }
 }
 
-fn sender(address: IpAddr) -> Vec<u8> {
+/// Of one length in both families, so that no sender's bytes run into a session's name.
+fn sender(address: IpAddr) -> [u8; 16] {
     match address {
-        IpAddr::V4(v4) => v4.octets().to_vec(),
-        IpAddr::V6(v6) => v6.octets().to_vec(),
+        IpAddr::V4(v4) => v4.to_ipv6_mapped().octets(),
+        IpAddr::V6(v6) => v6.octets(),
     }
 }

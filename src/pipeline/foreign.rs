@@ -4,10 +4,10 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::Speaker;
-use crate::filter::fail2ban::{self, Groups, Outcome, identity};
+use crate::filter::fail2ban::{self, Groups, Outcome, network};
 use crate::filter::python::Memory;
 use crate::matcher::{CompileError, FilterId, ViewScratch, Views};
-use crate::model::{Timestamp, normal_address};
+use crate::model::{Prefix, Timestamp};
 use crate::syslog::{Dialect, Message};
 
 /// A line of a session (fail2ban's `<F-MLFID>`): what it means, the lines around it decide.
@@ -123,10 +123,10 @@ fn view<'a>(line: &'a [u8], message: &Message<'a>, room: &'a mut Vec<u8>) -> &'a
     &line[start.min(end)..end]
 }
 
-/// The address that a match names. A name is never resolved; an identifier bans nobody.
+/// The address that a match names. A name is never resolved; a network or another identifier bans
+/// nobody.
 pub fn address(groups: &Groups) -> Option<IpAddr> {
-    let text = std::str::from_utf8(identity(groups)?).ok()?;
-    text.parse().ok().map(normal_address)
+    network(groups).filter(Prefix::is_host).map(|host| host.address())
 }
 
 #[cfg(test)]

@@ -30,6 +30,8 @@ struct Rule {
     regex: Regex,
     /// Every named group, by index.
     groups: Vec<(usize, Arc<str>)>,
+    /// Groups of an address or a name as our own tags write them, and nobody by hand.
+    ours: Vec<&'static str>,
     combine: Combine,
 }
 
@@ -161,8 +163,11 @@ impl Rules {
     /// Supersets of the patterns without which no line matches: that of `prefregex`, or else those
     /// of all `failregex`. For an anchored search over a line and its line break.
     pub fn gates(&self) -> Vec<Hir> {
-        let options = Options { replace: &cheap, ..Options::default() };
-        let gate = |rule: &Rule| superset(rule.regex.ast(), &options).unanchored();
+        let gate = |rule: &Rule| {
+            let replace = |name: &str| rule.ours.contains(&name).then(|| cheap(name)).flatten();
+            let options = Options { replace: &replace, ..Options::default() };
+            superset(rule.regex.ast(), &options).unanchored()
+        };
         match &self.prefix {
             Some(prefix) => vec![gate(prefix)],
             None => self.fails.iter().map(gate).collect(),
@@ -208,7 +213,8 @@ impl Rule {
         let groups: Vec<(usize, Arc<str>)> =
             names.filter_map(|(index, name)| Some((index, name.as_deref()?.into()))).collect();
         let combine = Combine::new(groups.iter().map(|(_, name)| name));
-        Ok(Rule { regex, groups, combine })
+        let ours = ["ip4", "ip6", "dns"].into_iter().filter(|name| tags::is_ours(name, &pattern));
+        Ok(Rule { regex, groups, ours: ours.collect(), combine })
     }
 
     fn find(&self, text: &[u8], memory: &mut Memory) -> Result<Option<Found>, OutOfSteps> {
@@ -245,7 +251,7 @@ fn identifies(groups: &Groups) -> bool {
 /// exact forms, hundreds of times, would make its states many.
 fn cheap(group: &str) -> Option<Hir> {
     let ranges: &[(u8, u8)] = match group {
-        "ip4" => &[(b'0', b'9'), (b'.', b'.')],
+        "ip4" => &[(b'0', b'9'), (b'.', b'.'), (0x80, 0xff)], // Python's \d knows other digits
         "ip6" => &[(b'0', b'9'), (b'a', b'f'), (b'A', b'F'), (b':', b':')],
         "dns" => {
             &[(b'-', b'.'), (b'0', b'9'), (b'A', b'Z'), (b'^', b'_'), (b'a', b'z'), (0x80, 0xff)]

@@ -87,6 +87,17 @@ fn ready_made(name: &str, names: bool) -> Option<String> {
     })
 }
 
+/// Whether the group `name` of an expanded pattern is as a tag of ours writes it, and not by hand.
+pub(super) fn is_ours(name: &str, expanded: &str) -> bool {
+    let ours = match name {
+        "ip4" => IP4,
+        "ip6" => IP6,
+        "dns" => DNS,
+        _ => return false,
+    };
+    expanded.contains(ours)
+}
+
 const IP4: &str = r"(?:::f{4,6}:)?(?P<ip4>(?:\d{1,3}\.){3}\d{1,3})";
 const IP6: &str = r"(?P<ip6>(?:[0-9a-fA-F]{1,4}::?|::){1,7}(?:[0-9a-fA-F]{1,4}|(?<=:):))";
 const DNS: &str = r"(?P<dns>[\w\-.^_]*\w)";

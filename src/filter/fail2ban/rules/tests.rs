@@ -121,3 +121,22 @@ fn definition(fails: &[&str], prefix: Option<&str>, ignores: &[&str], several: u
         remarks: Vec::new(),
     }
 }
+
+#[test]
+fn a_group_written_by_hand_keeps_its_own_gate() {
+    for (pattern, line) in [
+        (r"^by <F-DNS>\[[a-z!]+\]</F-DNS>$", "by [ab!c]\n"),
+        (r"^by (?P<ip4>[\d.]+/x)$", "by 192.0.2.1/x\n"),
+        (r"^by <HOST>$", "by [2001:db8::1]\n"),
+        (r"^by <HOST>$", "by ::ffff:192.0.2.1\n"),
+    ] {
+        let rules = rules(&[pattern], None, &[], 1);
+        let gate = regex_automata::meta::Regex::builder()
+            .configure(regex_automata::meta::Config::new().utf8_empty(false))
+            .build_many_from_hir(&rules.gates())
+            .unwrap();
+        assert!(gate.is_match(line), "{pattern} {line}");
+        let mut buffer = lines(&[line.trim_end()]);
+        assert!(matches!(judge(&rules, &mut buffer), Ok(Outcome::Matched(_))), "{pattern} {line}");
+    }
+}
