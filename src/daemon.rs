@@ -84,7 +84,7 @@ pub fn run(plan: Plan, options: Options) -> Result<(), DaemonError> {
     let sockets = Sockets::open(&plan)?;
     let enforcement = Enforcement::open(&plan.firewall)?;
 
-    let listening = banner::listening(&plan, &sockets);
+    let listening = banner::listening(&sockets);
     let metrics = sockets.metrics.local_addr().unwrap_or(plan.metrics);
     let described = enforcement.described.clone();
     let opened = start::Opened { claimed, sockets, enforcement };

@@ -6,7 +6,6 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::open::Sockets;
-use crate::config::Plan;
 use crate::pipeline::Rules;
 
 pub(super) struct Facts<'a> {
@@ -21,13 +20,12 @@ pub(super) struct Facts<'a> {
 }
 
 /// The listeners with their real ports: `udp 127.0.0.1:5514 (trust ban)`.
-pub(super) fn listening(plan: &Plan, sockets: &Sockets) -> Vec<String> {
+pub(super) fn listening(sockets: &Sockets) -> Vec<String> {
     let udp = sockets.datagrams.iter().map(|it| (it.listener, it.receivers[0].local_address()));
     let tcp = sockets
         .streams
         .iter()
         .map(|it| (it.listener, it.socket.local_addr().unwrap_or(it.listener.address)));
-    debug_assert_eq!(plan.listeners.len(), sockets.datagrams.len() + sockets.streams.len());
     udp.chain(tcp)
         .map(|(listener, address)| {
             format!("{} {address} (trust {})", listener.protocol, listener.trust)

@@ -8,6 +8,7 @@ use std::process::Command;
 use portcullis::lab::in_namespace;
 
 use crate::harness::{Daemon, HERE, Home, LOOPBACK, failed, finish, portcullis};
+use crate::stage::Net;
 
 #[test]
 fn what_is_written_wrong_is_shown_where() {
@@ -230,4 +231,17 @@ fn without(capability: &str) -> Command {
 /// A new namespace has its loopback down.
 fn lo_up() {
     portcullis::lab::Lab::new().unwrap();
+}
+
+#[test]
+fn a_host_without_ipv6_runs_with_the_defaults() {
+    in_namespace("startup::a_host_without_ipv6_runs_with_the_defaults", || {
+        let _net = Net::new(); // in a new namespace loopback is down; this brings it up
+        std::fs::write("/proc/sys/net/ipv6/conf/all/disable_ipv6", "1").unwrap();
+        let home = Home::new("[firewall]\nbackend = \"observe\"\n");
+        let daemon = Daemon::start(&home);
+        let listeners = daemon.status()["listeners"].as_array().unwrap().len();
+        assert_eq!(listeners, 2, "udp and tcp of IPv4: {}", daemon.said());
+        daemon.wait_to_say("not listening on [::1]:5514");
+    });
 }
