@@ -12,5 +12,5 @@ mod sessions;
 mod tags;
 
 pub use journal::{Hit, Journal, Judged};
-pub use rules::{Groups, Match, Outcome, RuleError, Rules};
+pub use rules::{Gate, Groups, Match, Outcome, RuleError, Rules};
 pub use sessions::{Kind, Sessions, Verdict, identity, network};

@@ -23,7 +23,7 @@ mod tests;
 pub use ast::Ast;
 pub use error::{Error, OutOfSteps, Problem};
 pub use memory::Memory;
-pub use superset::{Options, Superset, superset};
+pub use superset::{Options, Superset, superset, without_looks};
 
 use memchr::memmem::Finder;
 use smallvec::SmallVec;

@@ -39,7 +39,7 @@ impl Views {
         for (owner, filter) in filters.iter().enumerate() {
             let own = filter.gates();
             owners.extend(own.iter().map(|_| owner as u16));
-            gates.extend(own);
+            gates.extend(own.into_iter().map(|gate| gate.hir));
         }
         Ok(Views { automaton: compile::automaton(&gates)?, owners })
     }

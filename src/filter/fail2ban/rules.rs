@@ -10,7 +10,9 @@ use regex_syntax::hir::{Class, ClassBytes, ClassBytesRange, Hir, Repetition};
 use super::combine::Combine;
 use super::conf::{Definition, Located};
 use super::tags;
-use crate::filter::python::{Memory, Options, OutOfSteps, Regex, superset};
+use crate::filter::python::{
+    Memory, Options, OutOfSteps, Regex, Superset, superset, without_looks,
+};
 use crate::model::Place;
 
 /// The patterns of a filter.
@@ -160,17 +162,27 @@ impl Rules {
         Ok(Outcome::Missed)
     }
 
-    /// Supersets of the patterns without which no line matches: that of `prefregex`, or else those
-    /// of all `failregex`. For an anchored search over a line and its line break.
-    pub fn gates(&self) -> Vec<Hir> {
-        let gate = |rule: &Rule| {
-            let replace = |name: &str| rule.ours.contains(&name).then(|| cheap(name)).flatten();
-            let options = Options { replace: &replace, ..Options::default() };
-            superset(rule.regex.ast(), &options).unanchored()
-        };
+    /// Supersets of the patterns without which no line matches, for an anchored search over a line
+    /// and its line break.
+    ///
+    /// Where a `prefregex` hands what it leaves to a `failregex`, the gate is both in one: the
+    /// prefix alone would open for every line of its daemon.
+    pub fn gates(&self) -> Vec<Gate> {
+        let fails = self.fails.iter().enumerate();
         match &self.prefix {
-            Some(prefix) => vec![gate(prefix)],
-            None => self.fails.iter().map(gate).collect(),
+            None => {
+                fails.map(|(at, it)| Gate::of(at, it.superset(&|_| None).unanchored())).collect()
+            }
+            Some(prefix) if prefix.regex.ast().ends_with("content") => fails
+                .map(|(at, fail)| {
+                    let content = fail.within();
+                    let replace = |name: &str| (name == "content").then(|| content.clone());
+                    Gate::of(at, prefix.superset(&replace).unanchored())
+                })
+                .collect(),
+            Some(prefix) => {
+                vec![Gate { rule: None, hir: prefix.superset(&|_| None).unanchored() }]
+            }
         }
     }
 
@@ -186,6 +198,21 @@ impl Rules {
             }
         }
         Ok(false)
+    }
+}
+
+/// A regular expression that every line of interest matches.
+#[derive(Clone, Debug)]
+pub struct Gate {
+    /// The one `failregex` that may match when the gate opens, counted from 0; `None` for all.
+    pub rule: Option<u16>,
+    /// The expression.
+    pub hir: Hir,
+}
+
+impl Gate {
+    fn of(rule: usize, hir: Hir) -> Gate {
+        Gate { rule: Some(rule as u16), hir }
     }
 }
 
@@ -215,6 +242,26 @@ impl Rule {
         let combine = Combine::new(groups.iter().map(|(_, name)| name));
         let ours = ["ip4", "ip6", "dns"].into_iter().filter(|name| tags::is_ours(name, &pattern));
         Ok(Rule { regex, groups, ours: ours.collect(), combine })
+    }
+
+    /// The superset, with a cheap form for addresses and names.
+    fn superset(&self, replace: &dyn Fn(&str) -> Option<Hir>) -> Superset {
+        let cheaper = |name: &str| {
+            let own = || self.ours.contains(&name).then(|| cheap(name)).flatten();
+            replace(name).or_else(own)
+        };
+        superset(self.regex.ast(), &Options { replace: &cheaper, ..Options::default() })
+    }
+
+    /// What a text contains in which this pattern is found: anchors are taken for true, except that
+    /// a match from the start begins there. What comes behind the match is left open.
+    fn within(&self) -> Hir {
+        let superset = self.superset(&|_| None);
+        let any = Hir::dot(regex_syntax::hir::Dot::AnyByte);
+        let any = Repetition { min: 0, max: None, greedy: false, sub: Box::new(any) };
+        let any = Hir::repetition(any);
+        let lead = if superset.anchored() { Hir::empty() } else { any.clone() };
+        Hir::concat(vec![lead, without_looks(superset.hir()), any])
     }
 
     fn find(&self, text: &[u8], memory: &mut Memory) -> Result<Option<Found>, OutOfSteps> {

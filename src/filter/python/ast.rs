@@ -17,6 +17,12 @@ impl Ast {
     pub fn groups(&self) -> &[Option<String>] {
         &self.groups
     }
+
+    /// Whether the last that a match consumes is a group of this name, which is never empty.
+    pub fn ends_with(&self, name: &str) -> bool {
+        let index = self.groups.iter().position(|group| group.as_deref() == Some(name));
+        index.is_some_and(|index| self.root.ends_with(index as u32))
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -132,6 +138,18 @@ impl Node {
             Self::Alternate(nodes) => nodes.iter().any(Self::nullable),
             Self::Repeat { node, min, .. } => *min == 0 || node.nullable(),
             Self::Conditional { yes, no, .. } => yes.nullable() || no.nullable(),
+        }
+    }
+
+    fn ends_with(&self, group: u32) -> bool {
+        match self {
+            Self::Group { index: Some(index), node } if *index == group => !node.nullable(),
+            Self::Group { node, .. } => node.ends_with(group),
+            Self::Concat(nodes) => nodes
+                .iter()
+                .rfind(|node| !matches!(node, Self::Assert(_) | Self::Empty))
+                .is_some_and(|node| node.ends_with(group)),
+            _ => false,
         }
     }
 

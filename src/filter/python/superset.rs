@@ -154,6 +154,7 @@ impl<'a> Writer<'a> {
                 self.referring += 1;
                 let hir = self.group(group, body);
                 self.referring -= 1;
+                // What a group has matched need not stand where its anchors would hold again.
                 without_looks(&hir)
             }
             _ => Hir::repetition(Repetition {
@@ -166,8 +167,8 @@ impl<'a> Writer<'a> {
     }
 }
 
-/// What a group has matched need not stand where its anchors would hold again.
-fn without_looks(hir: &Hir) -> Hir {
+/// The expression with every anchor taken for true: for what stands elsewhere than it was written.
+pub fn without_looks(hir: &Hir) -> Hir {
     use regex_syntax::hir::HirKind;
     match hir.kind() {
         HirKind::Look(_) => Hir::empty(),

@@ -131,12 +131,39 @@ fn a_group_written_by_hand_keeps_its_own_gate() {
         (r"^by <HOST>$", "by ::ffff:192.0.2.1\n"),
     ] {
         let rules = rules(&[pattern], None, &[], 1);
-        let gate = regex_automata::meta::Regex::builder()
-            .configure(regex_automata::meta::Config::new().utf8_empty(false))
-            .build_many_from_hir(&rules.gates())
-            .unwrap();
-        assert!(gate.is_match(line), "{pattern} {line}");
+        assert!(gates(&rules).is_match(line), "{pattern} {line}");
         let mut buffer = lines(&[line.trim_end()]);
         assert!(matches!(judge(&rules, &mut buffer), Ok(Outcome::Matched(_))), "{pattern} {line}");
     }
+}
+
+#[test]
+fn a_prefix_and_what_it_leaves_are_one_gate() {
+    let tails = Some(r"^\S+ gate(?:\[\d+\])?: <F-CONTENT>.+</F-CONTENT>$");
+    let inside = Some(r"^gate: <F-CONTENT>\S+</F-CONTENT> end$");
+    let empty = Some("^gate: ?<F-CONTENT>.*</F-CONTENT>$");
+    for (prefix, fail, line, opens) in [
+        (tails, "^no <ADDR>$", "h gate[1]: no 192.0.2.1\n", true),
+        (tails, r"^no <ADDR>\s*$", "h gate: no 2001:db8::1\n", true),
+        (tails, "<ADDR> (?:out|in)$", "h gate: he who is 192.0.2.1 in\n", true),
+        (tails, r"\b<ADDR>\b", "h gate: (192.0.2.1)\n", true),
+        (tails, "^no <ADDR>$", "h gate: oh no 192.0.2.1\n", false),
+        (tails, "^no <ADDR>$", "h door: no 192.0.2.1\n", false),
+        // What stands behind the content, or a content of nothing, asks for the prefix alone.
+        (inside, "^<ADDR>$", "gate: 192.0.2.1 end\n", true),
+        (inside, "^<ADDR>$", "gate: x end\n", true),
+        (empty, "^gate: by|<ADDR>$", "gate: by 192.0.2.1\n", true),
+    ] {
+        let rules = rules(&[fail], prefix, &[], 1);
+        assert_eq!(gates(&rules).is_match(line), opens, "{prefix:?} {fail} {line}");
+        let judged = judge(&rules, &mut lines(&[line.trim_end()])).unwrap();
+        assert!(opens || judged == Outcome::Missed, "{prefix:?} {fail} {line}");
+    }
+}
+
+/// All gates together, as they are run: from the start of the line.
+fn gates(rules: &Rules) -> regex_automata::meta::Regex {
+    let gates: Vec<Hir> = rules.gates().into_iter().map(|gate| gate.hir).collect();
+    let config = regex_automata::meta::Config::new().utf8_empty(false);
+    regex_automata::meta::Regex::builder().configure(config).build_many_from_hir(&gates).unwrap()
 }
