@@ -1,8 +1,9 @@
 //! All patterns of all filters as one automaton, run once over a message.
 //!
-//! Enters: checked [`Filter`]s, then messages as (program, text). Leaves: for each filter that the
-//! message concerns, the first pattern in the order of its file that matches, with the address and
-//! the fields. Refuses to know: headers, senders, jails.
+//! Enters: checked [`Filter`]s and fail2ban's rules, then messages as (program, text). Leaves: for
+//! each filter that the message concerns, the first pattern in the order of its file that matches,
+//! with the address and the fields; and fail2ban's patterns that may match. Refuses to know: headers,
+//! senders, jails.
 //!
 //! A message is matched as one *subject*, `PROGRAM 0x1F TEXT`, anchored at its start. So the first
 //! bytes do the routing: a program that no filter names leads to the dead state within a byte or
@@ -14,39 +15,41 @@
 //! dots and colons), lazily determinised, with a bounded cache; only a pattern that hits there is
 //! checked exactly, with captures.
 
+mod automaton;
 mod compile;
 mod extract;
 mod nearest;
-mod scan;
-mod views;
 
+use std::sync::Arc;
+
+pub use automaton::{Header, Subject};
 pub use compile::CompileError;
 pub use extract::Found;
 pub use nearest::Nearest;
-pub use views::{ViewScratch, Views};
 
-use regex_automata::hybrid::dfa::{Cache, DFA};
 use regex_automata::meta;
 
-use crate::filter::Filter;
+use crate::filter::{Filter, fail2ban};
+use automaton::{Automaton, Cache};
 
 /// The compiled form of a list of filters. Shared, read-only.
 #[derive(Debug)]
 pub struct Matcher {
-    automaton: DFA,
-    /// In the order of the automaton's pattern ids: filter by filter, its ignores first.
+    automaton: Automaton,
+    /// In the order of the automaton's first gates: filter by filter, its ignores first.
     rules: Vec<Rule>,
+    /// In the order of its other gates.
+    foreign_gates: Vec<ForeignGate>,
     filters: Vec<Named>,
 }
 
-/// The working memory of one thread: caches, and the buffers that a line is matched with.
+/// The working memory of one thread: the automaton as far as it is built, and the buffers that a
+/// line is matched with.
 #[derive(Debug)]
 pub struct Scratch {
     cache: Cache,
-    /// Clears of the cache when a match state was last looked at.
-    clears: usize,
-    /// Rules whose gate the line passed.
-    candidates: Vec<u32>,
+    /// Gates that the line opened, in order.
+    opened: Vec<u32>,
     /// Exact engines' memory, made when a rule is first checked.
     exact: Vec<Option<Exact>>,
 }
@@ -63,6 +66,15 @@ struct Rule {
     /// The pattern's place in its filter's list; `None` for an ignore pattern.
     pattern: Option<u16>,
     exact: meta::Regex,
+}
+
+/// Whose an opened gate is, when it is one of fail2ban's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ForeignGate {
+    /// The filter, by its place in the list of fail2ban's.
+    pub filter: u16,
+    /// The one `failregex` that may match; `None` for all.
+    pub rule: Option<u16>,
 }
 
 #[derive(Debug)]
@@ -87,20 +99,45 @@ pub struct PatternId {
 impl Matcher {
     /// Compiles `filters` into one automaton.
     pub fn new(filters: &[Filter]) -> Result<Matcher, CompileError> {
-        compile::compile(filters)
+        Matcher::with_foreign(filters, &[], CACHE_BYTES)
+    }
+
+    /// Compiles `filters` and fail2ban's into one automaton, of which a thread keeps at most about
+    /// `cache` bytes.
+    pub fn with_foreign(
+        filters: &[Filter],
+        foreign: &[Arc<fail2ban::Rules>],
+        cache: usize,
+    ) -> Result<Matcher, CompileError> {
+        compile::compile(filters, foreign, cache)
     }
 
     /// Working memory for one thread. Memory of another matcher must not be used with this one.
     pub fn scratch(&self) -> Scratch {
         Scratch {
-            cache: self.automaton.create_cache(),
-            clears: 0,
-            candidates: Vec::with_capacity(16),
+            cache: self.automaton.cache(),
+            opened: Vec::with_capacity(64),
             exact: self.rules.iter().map(|_| None).collect(),
         }
     }
 
-    /// Hands each hit of the message to `each`: at most one a filter, in the order of the filters.
+    /// Runs the automaton over a line: which gates open? Whether any does.
+    #[inline]
+    pub fn scan(&self, subject: &Subject<'_>, scratch: &mut Scratch) -> bool {
+        let Scratch { cache, opened, .. } = scratch;
+        opened.clear();
+        let program = base_name(subject.program);
+        self.automaton.scan(&Subject { program, ..*subject }, cache, opened);
+        if opened.is_empty() {
+            return false;
+        }
+        opened.sort_unstable();
+        opened.dedup();
+        true
+    }
+
+    /// Hands each native hit of a message to `each`: at most one a filter, in the order of the
+    /// filters.
     pub fn hits<'t>(
         &self,
         program: &[u8],
@@ -108,9 +145,19 @@ impl Matcher {
         scratch: &mut Scratch,
         each: impl FnMut(Found<'t, '_>),
     ) {
-        if self.candidates(program, text, scratch) {
+        if self.scan(&Subject { program, text, header: Header::None }, scratch) {
             self.extract(text, scratch, each);
         }
+    }
+
+    /// The opened gates of fail2ban's filters, filter by filter.
+    pub fn foreign<'s>(
+        &self,
+        scratch: &'s Scratch,
+    ) -> impl Iterator<Item = ForeignGate> + use<'s, '_> {
+        let native = self.rules.len();
+        let first = scratch.opened.partition_point(|gate| (*gate as usize) < native);
+        scratch.opened[first..].iter().map(move |gate| self.foreign_gates[*gate as usize - native])
     }
 
     /// The name of a filter.
@@ -123,6 +170,11 @@ impl Matcher {
         &self.filters[usize::from(pattern.filter.0)].patterns[usize::from(pattern.index)]
     }
 
+    /// States of the NFA that all gates together have, and the bytes that they take.
+    pub fn gates_size(&self) -> (usize, usize) {
+        self.automaton.size()
+    }
+
     /// How many filters and patterns (ignore patterns included) were compiled.
     pub fn size(&self) -> (usize, usize) {
         (self.filters.len(), self.rules.len())
@@ -132,17 +184,36 @@ impl Matcher {
 impl Scratch {
     /// Bytes that the automaton's cache holds now.
     pub fn cache_bytes(&self) -> usize {
-        self.cache.memory_usage()
+        self.cache.bytes()
     }
 
-    /// How often the cache was full and began anew.
+    /// How often the cache was full and forgot what was rare.
     pub fn cache_clears(&self) -> usize {
-        self.cache.clear_count()
+        self.cache.clears()
+    }
+
+    /// How many states were ever built.
+    pub fn states_built(&self) -> u64 {
+        self.cache.built()
+    }
+
+    /// How many states the cache holds.
+    pub fn states(&self) -> usize {
+        self.cache.states()
     }
 }
 
-/// Stands between program and text in a subject. A program that contains it matches nothing.
-const SEPARATOR: u8 = 0x1f;
+/// What a thread keeps of the automaton, unless the configuration says otherwise: above the working
+/// set of any traffic seen; when full it forgets what is rare, and counts that.
+pub const CACHE_BYTES: usize = 32 << 20;
+
+/// `/usr/sbin/sshd` is `sshd`; `postfix/smtpd` stays.
+fn base_name(program: &[u8]) -> &[u8] {
+    match program.first() {
+        Some(b'/') => program.rsplit(|byte| *byte == b'/').next().unwrap_or(program),
+        _ => program,
+    }
+}
 
 #[cfg(test)]
 mod tests;

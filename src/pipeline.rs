@@ -13,7 +13,9 @@ use std::sync::Arc;
 pub use foreign::{Told, address};
 
 use crate::filter::{Filter, fail2ban};
-use crate::matcher::{CompileError, FilterId, Found, Matcher, PatternId, Scratch};
+use crate::matcher::{
+    CACHE_BYTES, CompileError, FilterId, Found, Matcher, PatternId, Scratch, Subject,
+};
 use crate::model::{JailId, ShortText, Timestamp, Trust};
 use crate::syslog::{Message, Parser};
 use foreign::{Foreign, ForeignScratch};
@@ -76,7 +78,8 @@ impl Rules {
         jails: Vec<Vec<JailId>>,
     ) -> Result<Rules, CompileError> {
         assert_eq!(filters.len() + foreign.len(), jails.len(), "one list of jails for each filter");
-        Ok(Rules { matcher: Matcher::new(filters)?, foreign: Foreign::new(foreign)?, jails })
+        let matcher = Matcher::with_foreign(filters, foreign, CACHE_BYTES)?;
+        Ok(Rules { matcher, foreign: Foreign::new(foreign), jails })
     }
 
     /// How many filters and patterns were compiled.
@@ -135,29 +138,34 @@ impl Worker {
         // The parts, not the whole of self: a clone of the Arc for every line would have all workers
         // write to one counter.
         let Worker { rules, parser, scratch, foreign, told } = self;
+        let message = parser.parse(line);
+        let header = rules.foreign.header(line, &message, foreign);
+        let subject = Subject { program: message.app, text: message.text, header };
+        if !rules.matcher.scan(&subject, scratch) {
+            return message;
+        }
         let mut at = None;
-        let message = join(&rules.matcher, parser, scratch, line, |message, found| {
-            let at = *at.get_or_insert_with(|| clock(message));
+        rules.matcher.extract(message.text, scratch, |found| {
+            let at = *at.get_or_insert_with(|| clock(&message));
             let pattern = found.pattern;
             let user = found.user().map(ShortText::new);
             let hit = |&jail| Hit { jail, pattern, offender: found.offender, speaker, at, user };
             hits.extend(rules.jails_of(pattern.filter).iter().map(hit));
         });
-        if rules.foreign.len() > 0 {
-            rules.foreign.judge(line, &message, foreign, |filter, found| {
-                let at = *at.get_or_insert_with(|| clock(&message));
-                let filter = FilterId((rules.matcher.size().0 + filter) as u16);
-                let fail2ban::Match { rule, groups } = found;
-                if groups.get("mlfid").is_some_and(Option::is_some) {
-                    told.push(Told { filter, groups, speaker, at });
-                } else if let Some(offender) = address(&groups) {
-                    let pattern = PatternId { filter, index: rule as u16 };
-                    let user = groups.get("user").and_then(|it| it.as_deref()).map(ShortText::new);
-                    let hit = |&jail| Hit { jail, pattern, offender, speaker, at, user };
-                    hits.extend(rules.jails_of(filter).iter().map(hit));
-                }
-            });
-        }
+        let gates = rules.matcher.foreign(scratch);
+        rules.foreign.judge(gates, line, &message, foreign, |filter, found| {
+            let at = *at.get_or_insert_with(|| clock(&message));
+            let filter = FilterId((rules.matcher.size().0 + filter) as u16);
+            let fail2ban::Match { rule, groups } = found;
+            if groups.get("mlfid").is_some_and(Option::is_some) {
+                told.push(Told { filter, groups, speaker, at });
+            } else if let Some(offender) = address(&groups) {
+                let pattern = PatternId { filter, index: rule as u16 };
+                let user = groups.get("user").and_then(|it| it.as_deref()).map(ShortText::new);
+                let hit = |&jail| Hit { jail, pattern, offender, speaker, at, user };
+                hits.extend(rules.jails_of(filter).iter().map(hit));
+            }
+        });
         message
     }
 
@@ -172,32 +180,22 @@ impl Worker {
         self.foreign.given_up
     }
 
-    /// Takes one line and shows each match whole, with its fields.
+    /// Takes one line and shows each match of a native filter whole, with its fields.
     pub fn examine<'a>(
         &mut self,
         line: &'a [u8],
-        each: impl FnMut(&Message<'a>, &Found<'a, '_>),
+        mut each: impl FnMut(&Message<'a>, &Found<'a, '_>),
     ) -> Message<'a> {
-        join(&self.rules.matcher, &mut self.parser, &mut self.scratch, line, each)
+        let message = self.parser.parse(line);
+        let (matcher, scratch) = (&self.rules.matcher, &mut self.scratch);
+        matcher.hits(message.app, message.text, scratch, |found| each(&message, &found));
+        message
     }
 
     /// The working memory of the matcher, for its figures.
     pub fn scratch(&self) -> &Scratch {
         &self.scratch
     }
-}
-
-/// Parse, then match.
-fn join<'a>(
-    matcher: &Matcher,
-    parser: &mut Parser,
-    scratch: &mut Scratch,
-    line: &'a [u8],
-    mut each: impl FnMut(&Message<'a>, &Found<'a, '_>),
-) -> Message<'a> {
-    let message = parser.parse(line);
-    matcher.hits(message.app, message.text, scratch, |found| each(&message, &found));
-    message
 }
 
 #[cfg(test)]

@@ -1,12 +1,13 @@
-//! Filters → one lazily built automaton, and an exact engine per pattern.
+//! Filters → the gates of one automaton, and an exact engine per native pattern.
 
-use regex_automata::hybrid::dfa::{Config, DFA};
-use regex_automata::nfa::thompson;
-use regex_automata::{MatchKind, meta};
+use std::sync::Arc;
+
+use regex_automata::meta;
 use regex_syntax::hir::Hir;
 
-use super::{FilterId, Matcher, Named, Rule, SEPARATOR};
-use crate::filter::{Filter, Pattern, syntax};
+use super::automaton::{Automaton, PLAIN};
+use super::{FilterId, ForeignGate, Matcher, Named, Rule};
+use crate::filter::{Filter, Pattern, fail2ban, syntax};
 
 /// Why the filters cannot be compiled together.
 #[derive(Debug, thiserror::Error)]
@@ -21,17 +22,21 @@ pub enum CompileError {
         /// What the engine said.
         why: String,
     },
-    /// All together are too large.
-    #[error("{patterns} patterns are too large for one automaton: {why}")]
-    Together {
-        /// How many.
-        patterns: usize,
+    /// One of fail2ban's is, or all together are.
+    #[error("filter `{filter}` is too large, alone or with the others: {why}")]
+    Foreign {
+        /// The filter.
+        filter: String,
         /// What the engine said.
         why: String,
     },
 }
 
-pub(super) fn compile(filters: &[Filter]) -> Result<Matcher, CompileError> {
+pub(super) fn compile(
+    filters: &[Filter],
+    foreign: &[Arc<fail2ban::Rules>],
+    cache: usize,
+) -> Result<Matcher, CompileError> {
     let mut gates = Vec::new();
     let mut rules = Vec::new();
     for (id, filter) in filters.iter().enumerate() {
@@ -39,7 +44,7 @@ pub(super) fn compile(filters: &[Filter]) -> Result<Matcher, CompileError> {
         let ignores = filter.ignores.iter().map(|pattern| (None, pattern));
         let hits = filter.patterns.iter().enumerate().map(|(at, p)| (Some(at as u16), p));
         for (index, pattern) in ignores.chain(hits) {
-            let separator = Hir::literal([SEPARATOR]);
+            let separator = Hir::literal([PLAIN]);
             gates.push(Hir::concat(vec![programs.clone(), separator, pattern.gate.clone()]));
             rules.push(Rule {
                 filter: FilterId(id as u16),
@@ -48,11 +53,24 @@ pub(super) fn compile(filters: &[Filter]) -> Result<Matcher, CompileError> {
             });
         }
     }
-    Ok(Matcher {
-        automaton: automaton(&gates)?,
-        rules,
-        filters: filters.iter().map(named).collect(),
-    })
+    let mut foreign_gates = Vec::new();
+    let mut foreign_hirs = Vec::new();
+    for (id, filter) in foreign.iter().enumerate() {
+        for gate in filter.gates() {
+            foreign_gates.push(ForeignGate { filter: id as u16, rule: gate.rule });
+            foreign_hirs.push(gate.hir);
+        }
+    }
+    let automaton = Automaton::new(&gates, &foreign_hirs, cache).map_err(|(at, why)| {
+        match foreign_gates.get(at.wrapping_sub(rules.len())) {
+            Some(gate) => CompileError::Foreign {
+                filter: foreign[usize::from(gate.filter)].name.clone(),
+                why,
+            },
+            None => too_large(pattern_at(filters, at), &why),
+        }
+    })?;
+    Ok(Matcher { automaton, rules, foreign_gates, filters: filters.iter().map(named).collect() })
 }
 
 fn named(filter: &Filter) -> Named {
@@ -62,26 +80,18 @@ fn named(filter: &Filter) -> Named {
     }
 }
 
-pub(super) fn automaton(gates: &[Hir]) -> Result<DFA, CompileError> {
-    let wrong = |why: String| CompileError::Together { patterns: gates.len(), why };
-    let nfa = thompson::Compiler::new()
-        .configure(
-            thompson::Config::new()
-                .utf8(false)
-                .nfa_size_limit(Some(NFA_BYTES))
-                .which_captures(thompson::WhichCaptures::None),
-        )
-        .build_many_from_hir(gates)
-        .map_err(|error| wrong(error.to_string()))?;
-    DFA::builder()
-        .configure(
-            Config::new()
-                .match_kind(MatchKind::All)
-                .cache_capacity(CACHE_BYTES)
-                .skip_cache_capacity_check(false),
-        )
-        .build_from_nfa(nfa)
-        .map_err(|error| wrong(error.to_string()))
+/// The pattern of a native gate, counted through all filters.
+fn pattern_at(filters: &[Filter], at: usize) -> &Pattern {
+    let mut all = filters.iter().flat_map(|filter| filter.ignores.iter().chain(&filter.patterns));
+    all.nth(at).expect("each native gate is a pattern's")
+}
+
+fn too_large(pattern: &Pattern, why: &str) -> CompileError {
+    CompileError::Pattern {
+        place: pattern.place.to_string(),
+        pattern: pattern.name.clone(),
+        why: why.to_owned(),
+    }
 }
 
 /// The exact engine: it sees only lines that passed the gate. Its lazy automata are off, because
@@ -98,11 +108,7 @@ fn exact(pattern: &Pattern) -> Result<meta::Regex, CompileError> {
         )
         .syntax(syntax())
         .build_from_hir(&pattern.exact)
-        .map_err(|error| CompileError::Pattern {
-            place: pattern.place.to_string(),
-            pattern: pattern.name.clone(),
-            why: error.to_string(),
-        })
+        .map_err(|error| too_large(pattern, &error.to_string()))
 }
 
 /// The programs of a filter: `*` is any run of bytes, `-` is none at all.
@@ -131,18 +137,8 @@ fn programs(programs: &[String]) -> Hir {
 
 fn not_separator() -> regex_syntax::hir::ClassBytes {
     use regex_syntax::hir::{ClassBytes, ClassBytesRange};
-    ClassBytes::new([
-        ClassBytesRange::new(0, SEPARATOR - 1),
-        ClassBytesRange::new(SEPARATOR + 1, u8::MAX),
-    ])
+    ClassBytes::new([ClassBytesRange::new(0, PLAIN - 1), ClassBytesRange::new(PLAIN + 1, u8::MAX)])
 }
 
-/// The lazy automaton's memory per thread. Above the working set of any traffic seen (15 MB with
-/// 192 patterns, `shared/matching.md`); when full it begins anew and counts that.
-const CACHE_BYTES: usize = 32 << 20;
-
-/// A bound on what a configuration can make us allocate: ten times all patterns that ship.
-const NFA_BYTES: usize = 64 << 20;
-
-/// The same for one pattern.
+/// A bound on what a configuration can make us allocate for one exact engine.
 const EXACT_BYTES: usize = 4 << 20;

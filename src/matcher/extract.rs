@@ -37,22 +37,23 @@ impl<'t> Found<'t, '_> {
 }
 
 impl Matcher {
-    /// Checks the candidates filter by filter and hands out the hits.
+    /// Checks the native gates that the last scan opened, and hands each hit to `each`: at most one a
+    /// filter, in the order of the filters.
     ///
-    /// Rules are numbered filter by filter, ignores first, patterns in the order of the file: so
-    /// after sorting, an ignore that matches can excuse the rest of its filter, and the first
+    /// Rules are numbered filter by filter, ignores first, patterns in the order of the file: so an
+    /// ignore that matches can excuse the rest of its filter, and the first
     /// pattern that matches ends it.
-    pub(super) fn extract<'t>(
+    pub fn extract<'t>(
         &self,
         text: &'t [u8],
         scratch: &mut Scratch,
         mut each: impl FnMut(Found<'t, '_>),
     ) {
-        let Scratch { candidates, exact, .. } = scratch;
-        candidates.sort_unstable();
+        let Scratch { opened, exact, .. } = scratch;
         let mut settled = None;
-        for &id in candidates.iter() {
-            let rule = &self.rules[id as usize];
+        for &id in opened.iter() {
+            // Foreign gates stand behind the native ones.
+            let Some(rule) = self.rules.get(id as usize) else { return };
             if settled == Some(rule.filter) {
                 continue;
             }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::Speaker;
 use crate::filter::fail2ban::{self, Groups, Outcome, network};
 use crate::filter::python::Memory;
-use crate::matcher::{CompileError, FilterId, ViewScratch, Views};
+use crate::matcher::{FilterId, ForeignGate, Header};
 use crate::model::{Prefix, Timestamp};
 use crate::syslog::{Dialect, Message};
 
@@ -23,17 +23,15 @@ pub struct Told {
     pub at: Timestamp,
 }
 
-/// fail2ban's filters, compiled.
+/// fail2ban's filters.
 #[derive(Debug)]
 pub(super) struct Foreign {
-    views: Views,
     filters: Vec<Arc<fail2ban::Rules>>,
 }
 
 /// The memory of one thread.
 #[derive(Debug)]
 pub(super) struct ForeignScratch {
-    views: ViewScratch,
     memory: Memory,
     /// The view of a message that has none of its own.
     text: Vec<u8>,
@@ -42,17 +40,12 @@ pub(super) struct ForeignScratch {
 }
 
 impl Foreign {
-    pub(super) fn new(filters: &[Arc<fail2ban::Rules>]) -> Result<Foreign, CompileError> {
-        Ok(Foreign { views: Views::new(filters)?, filters: filters.to_vec() })
+    pub(super) fn new(filters: &[Arc<fail2ban::Rules>]) -> Foreign {
+        Foreign { filters: filters.to_vec() }
     }
 
     pub(super) fn scratch(&self) -> ForeignScratch {
-        ForeignScratch {
-            views: self.views.scratch(),
-            memory: Memory::new(),
-            text: Vec::new(),
-            given_up: 0,
-        }
+        ForeignScratch { memory: Memory::new(), text: Vec::new(), given_up: 0 }
     }
 
     pub(super) fn name(&self, index: usize) -> &str {
@@ -67,19 +60,41 @@ impl Foreign {
         self.filters.iter().map(|filter| filter.size()).sum()
     }
 
-    /// Hands each filter's match to `each`, with the filter's place in the list.
+    /// What fail2ban's gates read of a message.
+    pub(super) fn header<'a>(
+        &self,
+        line: &'a [u8],
+        message: &Message<'a>,
+        scratch: &'a mut ForeignScratch,
+    ) -> Header<'a> {
+        if self.filters.is_empty() {
+            return Header::None;
+        }
+        shape(line, message)
+            .unwrap_or_else(|| Header::Other(view(line, message, &mut scratch.text)))
+    }
+
+    /// Asks the filters whose `gates` opened, and hands each one's match to `each`, with the filter's
+    /// place in the list.
     pub(super) fn judge(
         &self,
+        gates: impl Iterator<Item = ForeignGate>,
         line: &[u8],
         message: &Message<'_>,
         scratch: &mut ForeignScratch,
         mut each: impl FnMut(usize, fail2ban::Match),
     ) {
-        let ForeignScratch { views, memory, text, given_up } = scratch;
+        let ForeignScratch { memory, text, given_up } = scratch;
+        let mut gates = gates.map(|gate| usize::from(gate.filter)).peekable();
+        if gates.peek().is_none() {
+            return;
+        }
         let view = view(line, message, text);
-        self.views.candidates(view, views);
-        for &filter in &views.candidates {
-            let filter = usize::from(filter);
+        let mut last = None;
+        for filter in gates {
+            if last.replace(filter) == Some(filter) {
+                continue;
+            }
             match self.filters[filter].judge(&mut vec![view.to_vec()], memory) {
                 Ok(Outcome::Matched(found)) => each(filter, found),
                 Ok(Outcome::Missed | Outcome::Ignored) => {}
@@ -87,6 +102,44 @@ impl Foreign {
             }
         }
     }
+}
+
+/// The header of a message whose [`view`] is ` HOST PROGRAM: TEXT`, or has a number in brackets
+/// behind the program; `None` for all others.
+fn shape<'a>(line: &[u8], message: &Message<'a>) -> Option<Header<'a>> {
+    let Message { hostname: host, app, procid, .. } = *message;
+    let is_numbered = !procid.is_empty();
+    if app.is_empty()
+        || app[0] == b'/'
+        || host.iter().any(|byte| matches!(byte, b' ' | b'\n'))
+        || !procid.iter().all(u8::is_ascii_digit)
+    {
+        return None;
+    }
+    if message.dialect == Dialect::Rfc5424 {
+        let name = if host.is_empty() { b"-" } else { host };
+        return Some(Header::Host { name, is_numbered });
+    }
+    if host.is_empty() || message.stamp.is_empty() || message.text.is_empty() {
+        return None;
+    }
+    // All of it stands in the line; so its places tell what stands between.
+    let at = |part: &[u8]| (part.as_ptr() as usize).wrapping_sub(line.as_ptr() as usize);
+    let (host_at, app_at) = (at(message.stamp) + message.stamp.len() + 1, at(app));
+    let fits = at(host) == host_at
+        && app_at == host_at + host.len() + 1
+        && line.get(host_at - 1) == Some(&b' ')
+        && line.get(app_at - 1) == Some(&b' ');
+    let between = line.get(app_at + app.len()..at(message.text))?;
+    let fits = fits
+        && match is_numbered {
+            true => {
+                let number = between.strip_prefix(b"[").and_then(|it| it.strip_suffix(b"]: "));
+                number == Some(procid)
+            }
+            false => between == b": ",
+        };
+    fits.then_some(Header::Host { name: host, is_numbered })
 }
 
 /// The line as it would stand in a log file, less its date: ` host sshd[123]: text`.

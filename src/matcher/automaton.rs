@@ -1,0 +1,326 @@
+//! All gates as one automaton, determinised as far as lines need it.
+//!
+//! Enters: the gates, and the subject of a line. Leaves: which gates open. Refuses to know filters.
+//!
+//! A *native* gate reads `PROGRAM 0x1F TEXT`. A *foreign* one (fail2ban's) reads the line without
+//! its date, ` HOST PROGRAM[PID]: TEXT` and a line break; but it is walked over the same subject.
+//! Native gates wait until the host is over; foreign ones pass the process id by going on where any
+//! number would lead: a set of states holds all of them at once. So both kinds are read in one pass,
+//! and a program that nobody asks for leads to the dead state within a few bytes. What has no such
+//! header is read twice, once by each kind, the foreign gates from the first byte on.
+//!
+//! An automaton of our own, and not regex-automata's `hybrid`: ids of two bytes keep the table that
+//! traffic needs in the second-level cache, a gate that is open no longer multiplies states, a full
+//! cache keeps what is hot, and no other has the two kinds of start.
+
+mod cache;
+mod nfa;
+mod subset;
+
+use regex_syntax::hir::Hir;
+
+pub(super) use cache::Cache;
+use cache::{DEAD, MOST_STATES, Part, SPECIAL, Set, UNKNOWN};
+use nfa::Nfa;
+use subset::Place;
+
+/// The gates, compiled. Shared, read-only.
+#[derive(Debug)]
+pub(super) struct Automaton {
+    nfa: Nfa,
+    classes: Box<[u8; 256]>,
+    /// The width of a row, as a power of two.
+    shift: u32,
+    /// Gates from this one on are foreign.
+    foreign: u32,
+    most_states: usize,
+    most_bytes: usize,
+}
+
+/// What the gates read of one line.
+#[derive(Clone, Copy, Debug)]
+pub struct Subject<'a> {
+    /// The program; one that holds a separator is nobody's.
+    pub program: &'a [u8],
+    /// The text behind the header.
+    pub text: &'a [u8],
+    /// What stands around the program, for foreign gates.
+    pub header: Header<'a>,
+}
+
+/// What foreign gates read before the text.
+#[derive(Clone, Copy, Debug)]
+pub enum Header<'a> {
+    /// Nothing: the line is for native gates only.
+    None,
+    /// ` HOST PROGRAM: TEXT`, or ` HOST PROGRAM[NUMBER]: TEXT`; a host without spaces, a program
+    /// without separators.
+    Host {
+        /// The host.
+        name: &'a [u8],
+        /// Whether there is a number.
+        is_numbered: bool,
+    },
+    /// Some other line, which is read whole.
+    Other(&'a [u8]),
+}
+
+impl Automaton {
+    /// Compiles gates; those of `native` read a subject, those of `foreign` a line. A cache will
+    /// take at most about `bytes`.
+    ///
+    /// The error names the gate at fault, counted through both lists.
+    pub(super) fn new(
+        native: &[Hir],
+        foreign: &[Hir],
+        bytes: usize,
+    ) -> Result<Automaton, (usize, String)> {
+        let mut nfa = Nfa::default();
+        for (at, gate) in native.iter().chain(foreign).enumerate() {
+            nfa.add(gate).map_err(|why| (at, why))?;
+        }
+        // A state is built from one byte of a class: what we ask for by name must be alone in its own.
+        let mut apart = b"\n []:".to_vec();
+        apart.extend([NUMBERED, PLAIN]);
+        apart.extend(b'0'..=b'9');
+        let (classes, class_count) = nfa.classes(&apart);
+        let shift = class_count.next_power_of_two().trailing_zeros();
+        let most_states = (bytes / ROW_SHARE / (2 << shift)).clamp(LEAST_STATES, MOST_STATES);
+        let (classes, foreign) = (Box::new(classes), native.len() as u32);
+        let most_bytes = bytes.max(LEAST_BYTES);
+        Ok(Automaton { nfa, classes, shift, foreign, most_states, most_bytes })
+    }
+
+    /// Working memory for one thread, which must not be used with another automaton.
+    pub(super) fn cache(&self) -> Cache {
+        let mut cache = Cache::new(self);
+        let room = &mut cache.room;
+        let (native, foreign) = self.nfa.starts.split_at(self.foreign as usize);
+        let mut open = |starts: &[u32]| {
+            room.begin();
+            starts.iter().for_each(|start| room.add(&self.nfa, *start, Place::Start));
+            room.set.clone()
+        };
+        let (native, foreign) = (open(native), open(foreign));
+        let behind_space = room.image(&self.nfa, &foreign, b" ");
+        cache.programs = native.clone();
+        let starts = [(Part::Host, behind_space), (Part::Program, native), (Part::Text, foreign)];
+        for (at, (part, states)) in starts.into_iter().enumerate() {
+            let set = self.close(&mut cache, part, &states);
+            cache.starts[at] = cache.insert(self, set);
+        }
+        cache.start_count = cache.states();
+        cache
+    }
+
+    /// States of the NFA, and the bytes that they take.
+    pub(super) fn size(&self) -> (usize, usize) {
+        (self.nfa.states.len(), self.nfa.bytes())
+    }
+
+    /// Fills `opened` with the gates that the subject opens, each once, in no order.
+    pub(super) fn scan(&self, subject: &Subject<'_>, cache: &mut Cache, opened: &mut Vec<u32>) {
+        cache.lines = cache.lines.wrapping_add(1);
+        let Subject { program, text, header } = *subject;
+        let is_nobodys = program.iter().any(|byte| matches!(*byte, NUMBERED | PLAIN));
+        match header {
+            Header::None => {}
+            Header::Host { name, is_numbered } if !is_nobodys => {
+                let separator = if is_numbered { NUMBERED } else { PLAIN };
+                let pieces = [name, b" ", program, &[separator], text];
+                return self.walk(HOST, &pieces, cache, opened);
+            }
+            Header::Host { .. } => {}
+            Header::Other(line) => self.walk(FOREIGN, &[line], cache, opened),
+        }
+        if !is_nobodys {
+            self.walk(NATIVE, &[program, &[PLAIN], text], cache, opened);
+        }
+    }
+
+    fn walk(&self, start: usize, pieces: &[&[u8]], cache: &mut Cache, opened: &mut Vec<u32>) {
+        let marks = cache.lines.is_multiple_of(LINES_A_MARK);
+        let mut state = cache.starts[start];
+        opened.extend_from_slice(&cache.sets[usize::from(state)].opens);
+        for piece in pieces {
+            let reached = if marks {
+                self.feed::<true>(state, piece, cache, opened)
+            } else {
+                self.feed::<false>(state, piece, cache, opened)
+            };
+            match reached {
+                Some(reached) => state = reached,
+                None => return,
+            }
+        }
+        self.end(state, cache, opened);
+    }
+
+    /// Goes through a state for each of `bytes`; `None` when nothing can open any more. The loop
+    /// stops only where there is something to do: a state that is not known, dead, or opens gates.
+    #[inline]
+    fn feed<const MARKS: bool>(
+        &self,
+        mut state: u16,
+        mut bytes: &[u8],
+        cache: &mut Cache,
+        opened: &mut Vec<u32>,
+    ) -> Option<u16> {
+        loop {
+            let mut next = DEAD;
+            let mut left = bytes.len();
+            let rows = &cache.rows[..];
+            for &byte in bytes {
+                let class = usize::from(self.classes[usize::from(byte)]);
+                next = rows[(usize::from(state) << self.shift) + class];
+                if next >= SPECIAL {
+                    break;
+                }
+                state = next;
+                left -= 1;
+                if MARKS {
+                    cache.marks[usize::from(state)] = true;
+                }
+            }
+            if left == 0 {
+                return Some(state);
+            }
+            let byte = bytes[bytes.len() - left];
+            bytes = &bytes[bytes.len() - left + 1..];
+            if next == UNKNOWN {
+                next = self.build(state, byte, cache);
+            }
+            if next == DEAD {
+                return None;
+            }
+            state = next & !SPECIAL;
+            if next >= SPECIAL {
+                let set = &cache.sets[usize::from(state)];
+                opened.extend_from_slice(&set.opens);
+                if set.states.is_empty() {
+                    return None;
+                }
+            }
+            cache.marks[usize::from(state)] |= MARKS;
+        }
+    }
+
+    /// What opens at the end of the line.
+    fn end(&self, state: u16, cache: &mut Cache, opened: &mut Vec<u32>) {
+        if cache.ends[usize::from(state)].is_none() {
+            let opens = self.opens_at_end(state, cache);
+            cache.end(state, opens);
+        }
+        if let Some(opens) = &cache.ends[usize::from(state)] {
+            opened.extend_from_slice(opens);
+        }
+    }
+
+    /// Native gates end with the text; foreign ones see a line break first.
+    #[cold]
+    fn opens_at_end(&self, state: u16, cache: &mut Cache) -> Box<[u32]> {
+        let room = &mut cache.room;
+        let from = &cache.sets[usize::from(state)].states;
+        let mut all = Vec::new();
+        let mut opens = Vec::new();
+        let (native, foreign): (Vec<u32>, Vec<u32>) =
+            from.iter().partition(|state| self.nfa.owner[**state as usize] < self.foreign);
+        room.begin();
+        native.iter().for_each(|state| room.add(&self.nfa, *state, Place::End));
+        room.end(&self.nfa, &mut opens);
+        all.append(&mut opens);
+        let before = self.before_break(&foreign, room);
+        let behind = room.image(&self.nfa, &before, b"\n");
+        room.begin();
+        behind.iter().for_each(|state| room.add(&self.nfa, *state, Place::End));
+        room.end(&self.nfa, &mut opens);
+        all.append(&mut opens);
+        all.into()
+    }
+
+    /// The states with what a line break before them makes true.
+    fn before_break(&self, states: &[u32], room: &mut subset::Room) -> Vec<u32> {
+        room.begin();
+        states.iter().for_each(|state| room.add(&self.nfa, *state, Place::BeforeBreak));
+        room.set.clone()
+    }
+
+    /// Builds the state behind `byte`, and notes it in the row of `state`.
+    #[cold]
+    fn build(&self, state: u16, byte: u8, cache: &mut Cache) -> u16 {
+        let from = cache.sets[usize::from(state)].clone();
+        let is_separator = from.part == Part::Program && matches!(byte, NUMBERED | PLAIN);
+        let set = if from.part == Part::Host && byte == b' ' {
+            let foreign = cache.room.image(&self.nfa, &from.states, b" ");
+            let both = [&cache.programs[..], &foreign].concat();
+            self.close(cache, Part::Program, &both)
+        } else if is_separator {
+            let states = self.behind_header(&from.states, byte, &mut cache.room);
+            self.close(cache, Part::Text, &states)
+        } else {
+            let room = &mut cache.room;
+            let states = match byte {
+                b'\n' => {
+                    let before = self.before_break(&from.states, room);
+                    room.image(&self.nfa, &before, b"\n")
+                }
+                _ => room.image(&self.nfa, &from.states, &[byte]),
+            };
+            self.close(cache, from.part, &states)
+        };
+        let (next, state) = cache.add(self, set, state);
+        let class = usize::from(self.classes[usize::from(byte)]);
+        cache.rows[(usize::from(state) << self.shift) + class] = next;
+        next
+    }
+
+    /// Native gates read the separator; foreign ones what may stand in its place.
+    fn behind_header(&self, from: &[u32], separator: u8, room: &mut subset::Room) -> Vec<u32> {
+        let (native, mut foreign): (Vec<u32>, Vec<u32>) =
+            from.iter().partition(|state| self.nfa.owner[**state as usize] < self.foreign);
+        // A native gate knows one separator only.
+        let mut all = room.image(&self.nfa, &native, &[PLAIN]);
+        if separator == NUMBERED {
+            foreign = room.image(&self.nfa, &foreign, b"[");
+            foreign = room.image_many(&self.nfa, &foreign, b"0123456789");
+            foreign = room.image(&self.nfa, &foreign, b"]");
+        }
+        foreign = room.image(&self.nfa, &foreign, b":");
+        foreign = room.image(&self.nfa, &foreign, b" ");
+        all.append(&mut foreign);
+        all
+    }
+
+    fn close(&self, cache: &mut Cache, part: Part, states: &[u32]) -> Set {
+        let room = &mut cache.room;
+        room.begin();
+        states.iter().for_each(|state| room.add(&self.nfa, *state, Place::Inside));
+        let mut opens = Vec::new();
+        room.end(&self.nfa, &mut opens);
+        Set { part, opens: opens.into(), states: room.set.as_slice().into() }
+    }
+}
+
+/// Stand between program and text in a subject: with a process id, and without.
+const NUMBERED: u8 = 0x1e;
+/// The one that native gates are written with.
+pub(super) const PLAIN: u8 = 0x1f;
+
+/// Where a walk begins.
+const HOST: usize = 0;
+const NATIVE: usize = 1;
+const FOREIGN: usize = 2;
+const STARTS: usize = 3;
+
+/// Every so many lines one marks its states as lately used.
+const LINES_A_MARK: u32 = 16;
+
+/// Rows may take half of a cache; sets take the rest.
+const ROW_SHARE: usize = 2;
+
+/// So few that a cache of any size holds the states of one line.
+const LEAST_STATES: usize = 64;
+const LEAST_BYTES: usize = 1 << 20;
+
+#[cfg(test)]
+mod tests;

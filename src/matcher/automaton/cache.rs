@@ -1,0 +1,225 @@
+//! The sets of states met so far, as rows of a table: the automaton as far as it is known.
+//!
+//! **Bound.** At most so many states and bytes as were asked for. When full, the states that lines
+//! went through lately stay (every sixteenth line leaves its marks), and the others are forgotten:
+//! so a cache below the working set of the traffic forgets what is rare, and slows down gently.
+
+use std::hash::{BuildHasherDefault, Hasher};
+
+use indexmap::IndexSet;
+
+use super::subset::Room;
+use super::{Automaton, STARTS};
+
+/// One thread's working memory of an automaton.
+#[derive(Debug)]
+pub(in crate::matcher) struct Cache {
+    /// By state and class of byte: the state behind it.
+    pub(super) rows: Vec<u16>,
+    /// By state: what it is made of.
+    pub(super) sets: IndexSet<Set, BuildHasherDefault<Mixer>>,
+    /// By state: what opens when the line ends there, once it is known.
+    pub(super) ends: Vec<Option<Box<[u32]>>>,
+    /// By state: whether a line went through it since the cache was full.
+    pub(super) marks: Vec<bool>,
+    pub(super) room: Room,
+    /// The states that walks begin with, and how many there are.
+    pub(super) starts: [u16; STARTS],
+    pub(super) start_count: usize,
+    /// Where native gates begin.
+    pub(super) programs: Vec<u32>,
+    /// Lines so far.
+    pub(super) lines: u32,
+    /// What is allocated for sets and ends.
+    set_bytes: usize,
+    built: u64,
+    clears: usize,
+}
+
+/// What a state is made of.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Set {
+    pub(super) part: Part,
+    /// The gates that open on entering it.
+    pub(super) opens: Box<[u32]>,
+    /// States of the NFA.
+    pub(super) states: Box<[u32]>,
+}
+
+/// The part of the subject that is being read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Part {
+    Host,
+    Program,
+    Text,
+}
+
+/// Ids of states. Those that ask for more than going on have the highest bit.
+pub(super) const SPECIAL: u16 = 0x8000;
+/// Not built yet. The highest ids are no states: their indices lie beyond the bound.
+pub(super) const UNKNOWN: u16 = 0xffff;
+/// Nothing can match any more.
+pub(super) const DEAD: u16 = 0xfffe;
+/// Most states that ids can tell apart.
+pub(super) const MOST_STATES: usize = 0x7ff0;
+
+impl Cache {
+    pub(super) fn new(automaton: &Automaton) -> Cache {
+        Cache {
+            rows: Vec::new(),
+            sets: IndexSet::default(),
+            ends: Vec::new(),
+            marks: Vec::new(),
+            room: Room::new(&automaton.nfa),
+            starts: [0; STARTS],
+            start_count: 0,
+            programs: Vec::new(),
+            lines: 0,
+            set_bytes: 0,
+            built: 0,
+            clears: 0,
+        }
+    }
+
+    /// Bytes that it holds now.
+    pub(in crate::matcher) fn bytes(&self) -> usize {
+        let each = size_of::<Set>() + 2 * size_of::<usize>() + size_of::<Option<Box<[u32]>>>() + 1;
+        self.rows.len() * size_of::<u16>() + self.sets.len() * each + self.set_bytes
+    }
+
+    /// How often it was full, and forgot what was rare.
+    pub(in crate::matcher) fn clears(&self) -> usize {
+        self.clears
+    }
+
+    /// How many states were ever built.
+    pub(in crate::matcher) fn built(&self) -> u64 {
+        self.built
+    }
+
+    /// How many states it holds now.
+    pub(in crate::matcher) fn states(&self) -> usize {
+        self.sets.len()
+    }
+
+    /// The id of a set, which is added when it is new. `from` stays known, whatever is forgotten.
+    ///
+    /// Returns the id of `from` as well: it changes when the cache was full.
+    pub(super) fn add(&mut self, automaton: &Automaton, set: Set, from: u16) -> (u16, u16) {
+        // A host that no foreign gate likes may still have a program that a native one asks for.
+        if set.states.is_empty() && set.opens.is_empty() && set.part != Part::Host {
+            return (DEAD, from);
+        }
+        if let Some(index) = self.sets.get_index_of(&set) {
+            return (id(index, &set), from);
+        }
+        let mut from = from;
+        if self.sets.len() >= automaton.most_states || self.bytes() >= automaton.most_bytes {
+            from = self.forget(automaton, from);
+        }
+        self.built += 1;
+        let special = if set.opens.is_empty() { 0 } else { SPECIAL };
+        (self.insert(automaton, set) | special, from)
+    }
+
+    /// The index of a set, which is added when it is new.
+    pub(super) fn insert(&mut self, automaton: &Automaton, set: Set) -> u16 {
+        let bytes = 4 * (set.states.len() + set.opens.len());
+        let (index, is_new) = self.sets.insert_full(set);
+        if is_new {
+            self.set_bytes += bytes;
+            self.rows.resize((index + 1) << automaton.shift, UNKNOWN);
+            self.ends.push(None);
+            self.marks.push(false);
+        }
+        index as u16
+    }
+
+    /// Remembers what opens when a line ends in `state`.
+    pub(super) fn end(&mut self, state: u16, opens: Box<[u32]>) {
+        self.set_bytes += 4 * opens.len();
+        self.ends[usize::from(state)] = Some(opens);
+    }
+
+    /// Keeps the starts, `from`, and half as many marked states as there is room for.
+    fn forget(&mut self, automaton: &Automaton, from: u16) -> u16 {
+        self.clears += 1;
+        let stays = |index: usize, kept: usize, marks: &[bool]| {
+            index < self.start_count
+                || index == usize::from(from)
+                || (marks[index] && kept < automaton.most_states / 2)
+        };
+        let mut kept = 0;
+        let mut places = vec![UNKNOWN; self.sets.len()];
+        for (index, place) in places.iter_mut().enumerate() {
+            if stays(index, kept, &self.marks) {
+                *place = kept as u16;
+                kept += 1;
+            }
+        }
+        let width = 1 << automaton.shift;
+        for index in 0..places.len() {
+            let place = places[index];
+            if place == UNKNOWN {
+                continue;
+            }
+            let (old, new) = (index * width, usize::from(place) * width);
+            self.rows.copy_within(old..old + width, new);
+            for next in &mut self.rows[new..new + width] {
+                if *next < DEAD {
+                    let place = places[usize::from(*next & !SPECIAL)];
+                    *next = if place == UNKNOWN { UNKNOWN } else { place | *next & SPECIAL };
+                }
+            }
+        }
+        self.rows.truncate(kept * width);
+        let mut index = 0;
+        self.sets.retain(|_| {
+            index += 1;
+            places[index - 1] != UNKNOWN
+        });
+        index = 0;
+        self.ends.retain(|_| {
+            index += 1;
+            places[index - 1] != UNKNOWN
+        });
+        self.marks.clear();
+        self.marks.resize(kept, false);
+        let sets = self.sets.iter().map(|set| set.states.len() + set.opens.len()).sum::<usize>();
+        let ends = self.ends.iter().flatten().map(|opens| opens.len()).sum::<usize>();
+        self.set_bytes = 4 * (sets + ends);
+        places[usize::from(from)]
+    }
+}
+
+fn id(index: usize, set: &Set) -> u16 {
+    index as u16 | if set.opens.is_empty() { 0 } else { SPECIAL }
+}
+
+/// A hash of small integers. What it hashes is made of our own state numbers.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Mixer(u64);
+
+impl Hasher for Mixer {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for chunk in bytes.chunks(8) {
+            let mut word = [0; 8];
+            word[..chunk.len()].copy_from_slice(chunk);
+            self.write_u64(u64::from_le_bytes(word));
+        }
+    }
+
+    fn write_u64(&mut self, word: u64) {
+        // Multiply and fold, as FxHash and wyhash do.
+        let product = u128::from(self.0 ^ word) * u128::from(0x9e37_79b9_7f4a_7c15_u64);
+        self.0 = (product as u64) ^ (product >> 64) as u64 ^ word.rotate_left(17);
+    }
+
+    fn write_usize(&mut self, word: usize) {
+        self.write_u64(word as u64);
+    }
+}

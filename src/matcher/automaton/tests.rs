@@ -1,0 +1,195 @@
+use regex_automata::meta::Regex;
+
+use super::*;
+
+#[test]
+fn a_gate_opens_where_its_pattern_matches() {
+    let automaton = automaton(CACHE);
+    let mut cache = automaton.cache();
+    let mut random = Random(7);
+    let mut open = 0;
+    for round in 0..20_000 {
+        let line = Line::new(&mut random);
+        let found = opened(&automaton, &mut cache, &line);
+        assert_eq!(found, expected(&line), "round {round}: {line:?}");
+        open += found.len();
+    }
+    assert!(open > 2_000, "only {open} gates opened: nothing is tested");
+    assert_eq!(cache.clears(), 0);
+}
+
+#[test]
+fn a_cache_far_too_small_forgets_and_finds_the_same() {
+    let automaton = automaton(1);
+    let mut cache = automaton.cache();
+    let mut random = Random(8);
+    for round in 0..5_000 {
+        let line = Line::new(&mut random);
+        assert_eq!(
+            opened(&automaton, &mut cache, &line),
+            expected(&line),
+            "round {round}: {line:?}"
+        );
+    }
+    assert!(cache.clears() > 10, "{} clears", cache.clears());
+    assert!(cache.states() <= LEAST_STATES + 1, "{} states", cache.states());
+}
+
+#[test]
+fn what_is_hot_survives_a_full_cache() {
+    let automaton = automaton(1);
+    let mut cache = automaton.cache();
+    let mut random = Random(9);
+    let hot = Line {
+        host: "gw",
+        program: "door",
+        number: None,
+        text: "shut 1 by a".into(),
+        whole: false,
+    };
+    let cold =
+        |cache: &mut Cache, random: &mut Random| _ = opened(&automaton, cache, &Line::new(random));
+    for _ in 0..2_000 {
+        (0..10).for_each(|_| _ = opened(&automaton, &mut cache, &hot));
+        cold(&mut cache, &mut random);
+    }
+    // The line's own states are there whenever it comes: nothing is built for it.
+    let mut built_for_hot = 0;
+    for _ in 0..500 {
+        cold(&mut cache, &mut random);
+        let before = cache.built();
+        (0..10).for_each(|_| _ = opened(&automaton, &mut cache, &hot));
+        built_for_hot += cache.built() - before;
+    }
+    assert!(built_for_hot < 500, "{built_for_hot} states were built for a line that comes always");
+}
+
+#[test]
+fn a_program_that_holds_a_separator_is_nobodys() {
+    let automaton = automaton(CACHE);
+    let mut cache = automaton.cache();
+    for program in [&b"door\x1fshut 1 by a"[..], b"door\x1eshut 1 by a", b"\x1f"] {
+        let mut found = Vec::new();
+        let subject = Subject { program, text: b"shut 1 by a", header: Header::None };
+        automaton.scan(&subject, &mut cache, &mut found);
+        assert!(found.is_empty(), "{program:?}");
+    }
+}
+
+#[test]
+fn the_gate_at_fault_is_named() {
+    let huge = Hir::literal(vec![b'a'; 1 << 20]);
+    let (at, why) = Automaton::new(&[hir("a")], &[hir("b"), huge], CACHE).unwrap_err();
+    assert_eq!(at, 2, "{why}");
+}
+
+/// Native gates read program and text, foreign ones the line; some never end, some ask for the end.
+const NATIVE: [&str; 6] = [
+    r"door\x1fshut [0-9]+ by [a-c]+\z",
+    r"door\x1fshut",
+    r"(?:door|gate)\x1f.*by a",
+    r"[^\x1f]*e\x1f(?:a|b)*\z",
+    r"\x1fno.*\z",
+    r"gate\x1f\[[0-9]\]: shut",
+];
+const FOREIGN: [&str; 9] = [
+    r"\A\s*(?:\S+ )?(?:door(?:\[\d+\])?:?\s+)?shut \d by (?:a|b)(?m:$)",
+    r"\A \S+ gate\[\d+\]: .*shut",
+    r"\A.*by [ab] (?m:$)",
+    r"\Ano (?:a|b)*\s*(?m:$)",
+    r"\A gw gate: ",
+    r"\A(?: gw)? \S+: (?:by|no)(?m:$)",
+    r"\A(?s:.)*1 by\n\z",
+    r"\A \S+ \S+ [ab]+(?m:$)",
+    r"\A<[^.]+> door: no",
+];
+const CACHE: usize = 8 << 20;
+
+fn automaton(bytes: usize) -> Automaton {
+    let hirs = |patterns: &[&str]| patterns.iter().map(|it| hir(it)).collect::<Vec<_>>();
+    Automaton::new(&hirs(&NATIVE), &hirs(&FOREIGN), bytes).unwrap()
+}
+
+fn hir(pattern: &str) -> Hir {
+    let mut parser = regex_syntax::ParserBuilder::new().unicode(false).utf8(false).build();
+    parser.parse(pattern).unwrap()
+}
+
+/// A line in its parts.
+#[derive(Debug)]
+struct Line {
+    host: &'static str,
+    program: &'static str,
+    number: Option<&'static str>,
+    text: String,
+    /// It is handed over as a line of some other shape.
+    whole: bool,
+}
+
+impl Line {
+    fn new(random: &mut Random) -> Line {
+        let words =
+            ["shut ", "1 ", "by ", "a", "b", "no ", "door: ", "[2]: ", "gate", " ", "\n", "x"];
+        let text = (0..random.below(9)).map(|_| words[random.below(words.len())]).collect();
+        Line {
+            host: ["gw", "h", "no", "shut", "<x", "door:", "door[1]:"][random.below(7)],
+            program: ["door", "gate", "shut", "e", "xe", "by"][random.below(6)],
+            number: [None, Some("1"), Some("23")][random.below(3)],
+            text,
+            whole: random.below(4) == 0,
+        }
+    }
+
+    fn view(&self) -> String {
+        let number = self.number.map(|it| format!("[{it}]")).unwrap_or_default();
+        format!(" {} {}{number}: {}", self.host, self.program, self.text)
+    }
+}
+
+fn opened(automaton: &Automaton, cache: &mut Cache, line: &Line) -> Vec<u32> {
+    let view = line.view();
+    let header = match line.whole {
+        true => Header::Other(view.as_bytes()),
+        false => Header::Host { name: line.host.as_bytes(), is_numbered: line.number.is_some() },
+    };
+    let (program, text) = (line.program.as_bytes(), line.text.as_bytes());
+    let mut found = Vec::new();
+    automaton.scan(&Subject { program, text, header }, cache, &mut found);
+    found.sort_unstable();
+    let count = found.len();
+    found.dedup();
+    assert_eq!(found.len(), count, "each gate opens once: {line:?}");
+    found
+}
+
+/// Each pattern alone, by the crate that everybody trusts.
+fn expected(line: &Line) -> Vec<u32> {
+    thread_local! {
+        static ALL: Vec<Regex> = NATIVE.iter().map(|it| regex(&format!(r"\A(?:{it})")))
+            .chain(FOREIGN.iter().map(|it| regex(it))).collect();
+    }
+    let subject = format!("{}\x1f{}", line.program, line.text);
+    let view = line.view() + "\n";
+    ALL.with(|all| {
+        let is_open = |(at, regex): (usize, &Regex)| {
+            let text = if at < NATIVE.len() { &subject } else { &view };
+            regex.is_match(text).then_some(at as u32)
+        };
+        all.iter().enumerate().filter_map(is_open).collect()
+    })
+}
+
+fn regex(pattern: &str) -> Regex {
+    Regex::builder().build_from_hir(&hir(pattern)).unwrap()
+}
+
+/// A small generator, so that a failure comes again.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, most: usize) -> usize {
+        self.0 =
+            self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) as usize % most
+    }
+}
