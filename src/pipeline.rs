@@ -5,6 +5,7 @@
 //! whose filter matched. Refuses to know: sockets, clocks, bans.
 
 mod foreign;
+mod logs;
 pub mod trial;
 
 use std::net::IpAddr;
@@ -16,9 +17,10 @@ use crate::filter::{Filter, fail2ban};
 use crate::matcher::{CompileError, FilterId, Found, Matcher, PatternId, Scratch};
 use crate::model::{JailId, ShortText, Timestamp, Trust};
 use crate::syslog::{Message, Parser};
-use foreign::{Foreign, ForeignScratch};
+use foreign::{Foreign, ForeignScratch, Line};
 
-/// Filters compiled, and which jails each of them serves. Shared by all workers, read-only.
+/// Filters compiled, and which jails each of them serves. Shared by all workers; but for the lines that
+/// some of fail2ban's filters keep, read-only.
 #[derive(Debug)]
 pub struct Rules {
     matcher: Matcher,
@@ -72,7 +74,7 @@ impl Rules {
     /// The same with filters of fail2ban, which are counted on from the native ones.
     pub fn with_foreign(
         filters: &[Filter],
-        foreign: &[Arc<fail2ban::Rules>],
+        foreign: &[fail2ban::Jailed],
         jails: Vec<Vec<JailId>>,
     ) -> Result<Rules, CompileError> {
         assert_eq!(filters.len() + foreign.len(), jails.len(), "one list of jails for each filter");
@@ -98,6 +100,11 @@ impl Rules {
     /// The compiled patterns.
     pub fn matcher(&self) -> &Matcher {
         &self.matcher
+    }
+
+    /// Logs of senders, as fail2ban's filters keep them, that made room for others.
+    pub fn logs_displaced(&self) -> u64 {
+        self.foreign.displaced()
     }
 
     /// The jails that a filter serves.
@@ -144,8 +151,9 @@ impl Worker {
             hits.extend(rules.jails_of(pattern.filter).iter().map(hit));
         });
         if rules.foreign.len() > 0 {
-            rules.foreign.judge(line, &message, foreign, |filter, found| {
-                let at = *at.get_or_insert_with(|| clock(&message));
+            let mut clock = || *at.get_or_insert_with(|| clock(&message));
+            let line = Line { bytes: line, message: &message, speaker, clock: &mut clock };
+            rules.foreign.judge(line, foreign, |filter, found, at| {
                 let filter = FilterId((rules.matcher.size().0 + filter) as u16);
                 let fail2ban::Match { rule, groups } = found;
                 if groups.get("mlfid").is_some_and(Option::is_some) {

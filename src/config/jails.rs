@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
 use super::ConfigError;
@@ -20,7 +19,7 @@ use crate::pipeline::trial;
 pub(super) struct Jails {
     pub(super) jails: Vec<Jail>,
     pub(super) filters: Vec<Filter>,
-    pub(super) foreign: Vec<Arc<fail2ban::Rules>>,
+    pub(super) foreign: Vec<fail2ban::Jailed>,
 }
 
 /// Where filters are looked for.
@@ -93,7 +92,7 @@ impl Jails {
         all: bool,
     ) -> Result<Option<JailFilter>, ConfigError> {
         if let Some(spec) = name.strip_prefix("fail2ban:") {
-            self.foreign.push(Arc::new(asking.fail2ban(spec, shelves.fail2ban.as_deref())?));
+            self.foreign.push(asking.fail2ban(spec, shelves.fail2ban.as_deref())?);
             return Ok(Some(JailFilter::Fail2ban(self.foreign.len() - 1)));
         }
         let filter = shelves.library.load(name).map_err(|error| ConfigError::Filter {
@@ -132,7 +131,7 @@ impl Asking<'_> {
         &self,
         spec: &str,
         folder: Option<&std::path::Path>,
-    ) -> Result<fail2ban::Rules, ConfigError> {
+    ) -> Result<fail2ban::Jailed, ConfigError> {
         let (name, options) = conf::parse_spec(spec).map_err(|error| self.wrong(&error))?;
         let folder = match (folder, std::path::Path::new(&name).parent()) {
             (_, Some(own)) if !own.as_os_str().is_empty() => own,
@@ -145,15 +144,7 @@ impl Asking<'_> {
         };
         let definition =
             conf::filter(&name, folder, &options).map_err(|error| self.wrong(&error))?;
-        if definition.maxlines > 1 {
-            let what = format!(
-                "filter `{name}` looks at {} lines together, and lines of a network come mixed; \
-                 `explain` can run it on a file",
-                definition.maxlines
-            );
-            return Err(self.wrong(&what));
-        }
-        fail2ban::Rules::new(&definition).map_err(|error| self.wrong(&error))
+        fail2ban::Jailed::new(&definition, Vec::new()).map_err(|error| self.wrong(&error))
     }
 }
 

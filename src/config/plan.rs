@@ -39,7 +39,7 @@ pub struct Plan {
     /// The filters that the jails use, each once.
     pub filters: Vec<Filter>,
     /// The filters of fail2ban's that the jails use, each once with its options.
-    pub foreign: Vec<Arc<fail2ban::Rules>>,
+    pub foreign: Vec<fail2ban::Jailed>,
     /// `[never_ban]`.
     pub never_ban: Vec<Prefix>,
     /// `[firewall]`.

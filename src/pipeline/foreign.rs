@@ -4,7 +4,8 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::Speaker;
-use crate::filter::fail2ban::{self, Groups, Outcome, network};
+use super::logs::Logs;
+use crate::filter::fail2ban::{self, Groups, Jailed, Outcome, network};
 use crate::filter::python::Memory;
 use crate::matcher::{CompileError, FilterId, ViewScratch, Views};
 use crate::model::{Prefix, Timestamp};
@@ -27,7 +28,12 @@ pub struct Told {
 #[derive(Debug)]
 pub(super) struct Foreign {
     views: Views,
-    filters: Vec<Arc<fail2ban::Rules>>,
+    filters: Vec<Jailed>,
+    /// Filters that look at each line alone, as numbered by `views`.
+    alone: Vec<usize>,
+    /// Filters that remember something from line to line.
+    keeping: Vec<usize>,
+    logs: Logs,
 }
 
 /// The memory of one thread.
@@ -41,9 +47,22 @@ pub(super) struct ForeignScratch {
     pub(super) given_up: u64,
 }
 
+/// A line, and who sent it when.
+pub(super) struct Line<'a, 'm> {
+    pub(super) bytes: &'a [u8],
+    pub(super) message: &'m Message<'a>,
+    pub(super) speaker: Speaker,
+    /// Asked for only when needed.
+    pub(super) clock: &'m mut dyn FnMut() -> Timestamp,
+}
+
 impl Foreign {
-    pub(super) fn new(filters: &[Arc<fail2ban::Rules>]) -> Result<Foreign, CompileError> {
-        Ok(Foreign { views: Views::new(filters)?, filters: filters.to_vec() })
+    pub(super) fn new(filters: &[Jailed]) -> Result<Foreign, CompileError> {
+        let (keeping, alone): (Vec<_>, Vec<_>) =
+            (0..filters.len()).partition(|index| filters[*index].keeps_lines());
+        let gated: Vec<_> = alone.iter().map(|index| Arc::clone(&filters[*index].rules)).collect();
+        let views = Views::new(&gated)?;
+        Ok(Foreign { views, filters: filters.to_vec(), alone, keeping, logs: Logs::new() })
     }
 
     pub(super) fn scratch(&self) -> ForeignScratch {
@@ -56,7 +75,7 @@ impl Foreign {
     }
 
     pub(super) fn name(&self, index: usize) -> &str {
-        &self.filters[index].name
+        &self.filters[index].rules.name
     }
 
     pub(super) fn len(&self) -> usize {
@@ -64,29 +83,67 @@ impl Foreign {
     }
 
     pub(super) fn patterns(&self) -> usize {
-        self.filters.iter().map(|filter| filter.size()).sum()
+        self.filters.iter().map(|filter| filter.rules.size()).sum()
+    }
+
+    /// Logs of senders that made room for others.
+    pub(super) fn displaced(&self) -> u64 {
+        self.logs.displaced()
     }
 
     /// Hands each filter's match to `each`, with the filter's place in the list.
     pub(super) fn judge(
         &self,
-        line: &[u8],
-        message: &Message<'_>,
+        line: Line<'_, '_>,
         scratch: &mut ForeignScratch,
-        mut each: impl FnMut(usize, fail2ban::Match),
+        mut each: impl FnMut(usize, fail2ban::Match, Timestamp),
     ) {
+        let Line { bytes, message, speaker, clock } = line;
         let ForeignScratch { views, memory, text, given_up } = scratch;
-        let view = view(line, message, text);
+        let view = view(bytes, message, text);
         self.views.candidates(view, views);
         for &filter in &views.candidates {
-            let filter = usize::from(filter);
-            match self.filters[filter].judge(&mut vec![view.to_vec()], memory) {
-                Ok(Outcome::Matched(found)) => each(filter, found),
+            let filter = self.alone[usize::from(filter)];
+            match self.filters[filter].rules.judge(&mut vec![view.to_vec()], memory) {
+                Ok(Outcome::Matched(found)) => each(filter, found, clock()),
                 Ok(Outcome::Missed | Outcome::Ignored) => {}
                 Err(_) => *given_up += 1,
             }
         }
+        let is_for = |filter: &usize| self.filters[*filter].is_for(message.app);
+        let mut keeping = self.keeping.iter().filter(|filter| is_for(filter)).peekable();
+        if keeping.peek().is_none() {
+            return;
+        }
+        self.logs.of(speaker, |logs| {
+            for &filter in keeping {
+                let Jailed { rules, programs, dates } = &self.filters[filter];
+                let judged = logs.log(filter, speaker, |log| {
+                    let (text, dates) = match dates {
+                        Some(dates) if !programs.is_empty() => (message.text, Some(dates)),
+                        Some(dates) if has_no_header(message) => (view, Some(dates)),
+                        _ => (view, None),
+                    };
+                    match dates {
+                        Some(dates) => log.dated(rules, dates, text, clock(), memory),
+                        None => Ok((log.undated(rules, text, memory)?, None)),
+                    }
+                });
+                match judged {
+                    // Ours is the clock: what a line says of its time is its writer's word.
+                    Ok((Outcome::Matched(found), _)) => each(filter, found, clock()),
+                    Ok((Outcome::Missed | Outcome::Ignored, _)) => {}
+                    Err(_) => *given_up += 1,
+                }
+            }
+        });
     }
+}
+
+/// Whether syslog wrote nothing in front: then it is a line as a program writes it into its own file.
+fn has_no_header(message: &Message<'_>) -> bool {
+    message.dialect != Dialect::Rfc5424
+        && [message.stamp, message.hostname, message.app].iter().all(|part| part.is_empty())
 }
 
 /// The line as it would stand in a log file, less its date: ` host sshd[123]: text`.
