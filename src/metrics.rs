@@ -84,6 +84,8 @@ pub struct Metrics {
     pub sessions_displaced: Tally,
     /// Times that an automaton's cache was full and began anew.
     pub automaton_clears: Tally,
+    /// Jails that do not run because their filters do not load.
+    pub jails_skipped: Level,
     bans: Mutex<Bans>,
     kernel_dropped: Mutex<HashMap<String, Tally>>,
 }
@@ -164,6 +166,7 @@ impl Metrics {
             logs_displaced: Tally::new(counter!(LOGS_DISPLACED)),
             sessions_displaced: Tally::new(counter!(SESSIONS_DISPLACED)),
             automaton_clears: Tally::new(counter!(AUTOMATON_CLEARS)),
+            jails_skipped: Level::new(gauge!(JAILS_SKIPPED)),
             bans: Mutex::default(),
             kernel_dropped: Mutex::default(),
         }
@@ -252,6 +255,7 @@ const AUTOMATON_CLEARS: &str = "portcullis_automaton_clears_total";
 const GIVEN_UP: &str = "portcullis_exact_checks_given_up_total";
 const LOGS_DISPLACED: &str = "portcullis_logs_displaced_total";
 const SESSIONS_DISPLACED: &str = "portcullis_sessions_displaced_total";
+const JAILS_SKIPPED: &str = "portcullis_jails_skipped";
 const BUILD: &str = "portcullis_build_info";
 
 /// From 50 µs, a lone element on an idle kernel, to 5 s, a kernel in trouble.
@@ -292,6 +296,7 @@ fn describe() {
         (NEVER_BAN, "Entries of the never-ban list."),
         (ENFORCE_QUEUE, "Changes that wait for the kernel."),
         (AUTOMATON_BYTES, "Bytes that the automata of all workers hold."),
+        (JAILS_SKIPPED, "Jails that do not run because their filters do not load."),
         (BUILD, "1, with the version as label."),
     ];
     for (name, text) in gauges {

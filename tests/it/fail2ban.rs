@@ -269,3 +269,73 @@ fn a_filter_that_cannot_be_read_is_refused_with_its_place() {
     home.configure(&format!("{LOOPBACK}[jail.toy]\nfilter = \"fail2ban:toy\"\n"));
     home.run(&["check"]).refused(1, &["fail2ban_filters = \"/etc/fail2ban/filter.d\""]);
 }
+
+#[test]
+fn a_filter_that_cannot_be_read_stops_nobody_else_if_the_configuration_says_so() {
+    let home = Home::new("");
+    let good = home.write("good.conf", TOY);
+    let bad = home.write("bad.conf", TOY.replace("^denied", "^(denied"));
+    let jails = format!(
+        "{LOOPBACK}[jail.good]\nfilter = \"fail2ban:{good}\"\nmaxretry = 1\n\
+         [jail.bad]\nfilter = \"fail2ban:{bad}\"\n[jail.gone]\nfilter = \"nobody-wrote-it\"\n"
+    );
+    home.configure(&jails);
+    home.run(&["check"]).refused(1, &["bad.conf:5:13", "jail `bad`"]);
+
+    let skipping = |jails: &str| {
+        home.configure(jails);
+        let text = std::fs::read_to_string(home.config()).unwrap();
+        let text = text.replacen("[server]", "[server]\non_bad_filter = \"skip\"", 1);
+        std::fs::write(home.config(), text).unwrap();
+    };
+    // What is wrong with the configuration itself is refused all the same.
+    skipping(&jails.replace("fail2ban:", "fail2ban:["));
+    home.run(&["check"]).refused(1, &["jail `"]);
+    skipping(&jails);
+    let checked = home.run(&["check", "--json"]).good();
+    for words in ["warning: jail `bad`", "bad.conf:5:13", "warning: jail `gone`"] {
+        assert!(checked.err.contains(words), "{words} is not in {checked:?}");
+    }
+    let names = |rows: &Value| -> Vec<String> {
+        let rows = rows.as_array().unwrap().iter();
+        rows.map(|it| it["jail"].as_str().unwrap().to_owned()).collect()
+    };
+    assert_eq!(checked.json()["jails"], 1);
+    assert_eq!(names(&checked.json()["skipped"]), ["bad", "gone"]);
+
+    let daemon = Daemon::start(&home);
+    assert!(daemon.said().contains("ERROR"), "{}", daemon.said());
+    assert!(daemon.said().contains("bad.conf:5:13"), "{}", daemon.said());
+    assert_eq!(daemon.metric("portcullis_jails_skipped", ""), 2.0);
+    assert_eq!(names(&daemon.status()["skipped"]), ["bad", "gone"]);
+    assert!(daemon.command(&["status"]).out.contains("jail bad does not run: "));
+    let socket = UdpSocket::bind((HERE[1], 0)).unwrap();
+    let line = "<38>Nov 22 10:00:00 h toy[1]: hello from 2001:db8:7::1";
+    let then = "<38>Nov 22 10:00:00 h toy[1]: denied root";
+    for line in [line, then] {
+        socket.send_to(line.as_bytes(), daemon.address("udp", HERE[1])).unwrap();
+    }
+    daemon.wait_for_bans(&["2001:db8:7::/64"]);
+}
+
+#[test]
+fn what_is_given_up_or_makes_room_is_counted_and_told() {
+    let home = Home::new("");
+    let evil = r"^(\S*)(\S*)(\S*)(\S*) \1\2\3\4, <ADDR>$";
+    let text = TOY.replace("ignoreregex", &format!("            {evil}\nignoreregex"));
+    let filter = home.write("toy.conf", text);
+    home.configure(&format!("{LOOPBACK}[jail.toy]\nfilter = \"fail2ban:{filter}\"\n"));
+    let daemon = Daemon::start(&home);
+    let mut stream = std::net::TcpStream::connect(daemon.address("tcp", HERE[0])).unwrap();
+    let mut lines = String::new();
+    for pid in 0..10_050 {
+        lines += &format!("<38>Nov 22 10:00:00 h toy[{pid}]: hello from 203.0.113.7\n");
+    }
+    let crafted = format!("{} b, 203.0.113.9", "a".repeat(300));
+    lines += &format!("<38>Nov 22 10:00:00 h toy[1]: {crafted}\n");
+    stream.write_all(lines.as_bytes()).unwrap();
+    daemon.wait_for_metric("portcullis_sessions_displaced_total", "", 50.0);
+    daemon.wait_for_metric("portcullis_exact_checks_given_up_total", "", 1.0);
+    daemon.wait_to_say("sessions of fail2ban's filters made room");
+    daemon.wait_to_say("needed more steps");
+}

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use portcullis::config::Plan;
+use portcullis::detect::Sessions;
 use portcullis::model::{Timestamp, Trust};
 use portcullis::pipeline::{Hit, Speaker, Worker};
 
@@ -79,6 +80,48 @@ fn a_line_break_in_a_message_begins_no_line() {
     assert_eq!(offender(&mut worker, SENDER, "two"), Some("192.0.2.1".parse().unwrap()));
 }
 
+/// All that the corpus has, as a forwarder sends lines of files: behind a header, under a tag.
+#[test]
+#[ignore = "needs Debian's fail2ban, unpacked: make test"]
+fn a_files_lines_behind_a_header_have_the_verdict_of_fail2ban() {
+    let (mut compared, mut named, mut wrong) = (0, 0, Vec::new());
+    for ((filter, options), cases) in sets() {
+        let spec = format!("{}{}", filter_file(&filter).display(), brackets(&options));
+        let keys =
+            format!("filter = {:?}\nprograms = [\"of-a*\", \"x\"]", format!("fail2ban:{spec}"));
+        let rules = Arc::new(plan(&keys).1.rules().unwrap());
+        let mut worker = Worker::new(Arc::clone(&rules));
+        let (mut sessions, mut strange) = (Sessions::default(), Sessions::default());
+        for case in cases.iter().filter(|case| case.check["journal_prefix_line"].is_null()) {
+            let line = case.line();
+            let mut offenders = |header: &str, sessions: &mut Sessions| -> Vec<IpAddr> {
+                let mut hits = Vec::new();
+                worker.line(format!("{header} {line}").as_bytes(), SENDER, NOON, &mut hits);
+                for told in worker.take_told() {
+                    sessions.told(told, &rules, &mut hits);
+                }
+                hits.iter().map(|hit| hit.offender).collect()
+            };
+            // The same text of another program is nobody's.
+            for header in ["<38>Aug 14 12:00:00 h sshd[7]:", "<38>1 - h sshd - - -", "<38>of-b:"] {
+                assert_eq!(offenders(header, &mut strange), [] as [IpAddr; 0], "{spec}: {line}");
+            }
+            compared += 1;
+            let found = offenders("<133>Aug 14 12:00:00 h of-a-file:", &mut sessions);
+            let expected: Vec<IpAddr> = match case.check["ref_match"] == true {
+                true => normal(&case.check["ref_id"]).parse().into_iter().collect(),
+                false => Vec::new(),
+            };
+            named += expected.len();
+            if found != expected {
+                wrong.push(format!("{spec}: {line}: {found:?} instead of {expected:?}"));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{} of {compared}:\n{}", wrong.len(), wrong.join("\n"));
+    assert!(compared > 1_300 && named > 1_000, "{compared}, {named}");
+}
+
 /// The cases of the four filters under the options that `wanted` likes.
 pub(crate) fn cases(wanted: impl Fn(&str) -> bool) -> Vec<(String, Vec<Case>)> {
     let sets = sets().into_iter();
@@ -123,5 +166,8 @@ pub(crate) fn offender(worker: &mut Worker, speaker: Speaker, line: &str) -> Opt
 
 pub(crate) const SENDER: Speaker =
     Speaker { address: IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 250)), trust: Trust::Ban };
+
+/// Of 14 August 2005 in Central Europe, when the cases were judged.
+const NOON: Timestamp = Timestamp(1_124_013_600_000_000);
 
 const TOY: &str = "filter = \"fail2ban:toy\"";

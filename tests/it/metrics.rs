@@ -53,6 +53,7 @@ fn every_name_is_there_from_the_start() {
         ("portcullis_exact_checks_given_up_total", &[""]),
         ("portcullis_logs_displaced_total", &[""]),
         ("portcullis_sessions_displaced_total", &[""]),
+        ("portcullis_jails_skipped", &[""]),
         ("portcullis_connections", &[""]),
         ("portcullis_never_ban_entries", &[""]),
         ("portcullis_build_info", &["version=\""]),
