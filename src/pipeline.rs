@@ -13,6 +13,7 @@ use std::sync::Arc;
 
 pub use foreign::{Told, address};
 
+use crate::filter::fail2ban::Groups;
 use crate::filter::{Filter, fail2ban};
 use crate::matcher::{CompileError, FilterId, Found, Matcher, PatternId, Scratch};
 use crate::model::{JailId, ShortText, Timestamp, Trust};
@@ -47,6 +48,9 @@ pub struct Hit {
     pub pattern: PatternId,
     /// The address that the message names.
     pub offender: IpAddr,
+    /// Stands for what a filter counts by when that is not the address (fail2ban's `<F-ID>`), such
+    /// as a user name; else 0.
+    pub counted_by: u64,
     /// Who reported it.
     pub speaker: Speaker,
     /// When it happened, on the clock that the caller keeps.
@@ -107,6 +111,11 @@ impl Rules {
         self.foreign.displaced()
     }
 
+    /// For [`Hit::counted_by`].
+    pub fn counted_by(&self, groups: &Groups, offender: IpAddr) -> u64 {
+        self.foreign.counted_by(groups, offender)
+    }
+
     /// The jails that a filter serves.
     pub fn jails_of(&self, filter: FilterId) -> &[JailId] {
         &self.jails[usize::from(filter.0)]
@@ -147,7 +156,8 @@ impl Worker {
             let at = *at.get_or_insert_with(|| clock(message));
             let pattern = found.pattern;
             let user = found.user().map(ShortText::new);
-            let hit = |&jail| Hit { jail, pattern, offender: found.offender, speaker, at, user };
+            let (offender, counted_by) = (found.offender, 0);
+            let hit = |&jail| Hit { jail, pattern, offender, counted_by, speaker, at, user };
             hits.extend(rules.jails_of(pattern.filter).iter().map(hit));
         });
         if rules.foreign.len() > 0 {
@@ -161,7 +171,9 @@ impl Worker {
                 } else if let Some(offender) = address(&groups) {
                     let pattern = PatternId { filter, index: rule as u16 };
                     let user = groups.get("user").and_then(|it| it.as_deref()).map(ShortText::new);
-                    let hit = |&jail| Hit { jail, pattern, offender, speaker, at, user };
+                    let counted_by = rules.counted_by(&groups, offender);
+                    let hit =
+                        |&jail| Hit { jail, pattern, offender, counted_by, speaker, at, user };
                     hits.extend(rules.jails_of(filter).iter().map(hit));
                 }
             });

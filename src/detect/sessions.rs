@@ -28,7 +28,8 @@ impl Sessions {
         };
         let user = verdict.groups.get("user").and_then(|user| user.as_deref()).map(ShortText::new);
         let pattern = PatternId { filter, index: 0 };
-        let hit = |&jail| Hit { jail, pattern, offender, speaker, at, user };
+        let counted_by = rules.counted_by(&verdict.groups, offender);
+        let hit = |&jail| Hit { jail, pattern, offender, counted_by, speaker, at, user };
         hits.extend(rules.jails_of(filter).iter().map(hit));
     }
 

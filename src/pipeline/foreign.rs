@@ -1,5 +1,6 @@
 //! Filters of fail2ban in the pipeline: the view of a message that they expect, and what they find.
 
+use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -34,6 +35,7 @@ pub(super) struct Foreign {
     /// Filters that remember something from line to line.
     keeping: Vec<usize>,
     logs: Logs,
+    hasher: RandomState,
 }
 
 /// The memory of one thread.
@@ -62,7 +64,8 @@ impl Foreign {
             (0..filters.len()).partition(|index| filters[*index].keeps_lines());
         let gated: Vec<_> = alone.iter().map(|index| Arc::clone(&filters[*index].rules)).collect();
         let views = Views::new(&gated)?;
-        Ok(Foreign { views, filters: filters.to_vec(), alone, keeping, logs: Logs::new() })
+        let (filters, logs, hasher) = (filters.to_vec(), Logs::new(), RandomState::new());
+        Ok(Foreign { views, filters, alone, keeping, logs, hasher })
     }
 
     pub(super) fn scratch(&self) -> ForeignScratch {
@@ -89,6 +92,17 @@ impl Foreign {
     /// Logs of senders that made room for others.
     pub(super) fn displaced(&self) -> u64 {
         self.logs.displaced()
+    }
+
+    /// fail2ban counts by `<F-ID>` where a pattern has one beside the address, and bans the address.
+    pub(super) fn counted_by(&self, groups: &Groups, offender: IpAddr) -> u64 {
+        let id = groups.get("fid").and_then(Option::as_deref).filter(|id| !id.is_empty());
+        let is_offender = |id: &&[u8]| {
+            let text = std::str::from_utf8(id).unwrap_or_default();
+            let bare = text.strip_prefix('[').and_then(|it| it.strip_suffix(']')).unwrap_or(text);
+            bare.parse().is_ok_and(|it| Prefix::host(it) == Prefix::host(offender))
+        };
+        id.filter(|id| !is_offender(id)).map_or(0, |id| self.hasher.hash_one(id).max(1))
     }
 
     /// Hands each filter's match to `each`, with the filter's place in the list.

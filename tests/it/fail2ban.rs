@@ -339,3 +339,45 @@ fn what_is_given_up_or_makes_room_is_counted_and_told() {
     daemon.wait_to_say("sessions of fail2ban's filters made room");
     daemon.wait_to_say("needed more steps");
 }
+
+/// fail2ban 1.0.2 counts by the identifier, and its actions' `<ip>` is the address.
+#[test]
+fn an_identifier_beside_an_address_is_counted_by_and_never_banned() {
+    let home = Home::new("");
+    let text = "[Definition]\nfailregex = who <F-ID>\\S+</F-ID> at <ADDR>$\n  id <F-ID/>$\n";
+    let filter = home.write("who.conf", text);
+    let jail = format!("[jail.who]\nfilter = \"fail2ban:{filter}\"\nmaxretry = 3\n");
+    home.configure(&format!("{LOOPBACK}{jail}"));
+    let daemon = Daemon::start(&home);
+    let mut stream = std::net::TcpStream::connect(daemon.address("tcp", HERE[0])).unwrap();
+    let mut lines = String::new();
+    for said in [
+        // One address, three names; one name, three addresses.
+        "who ann at 203.0.113.1",
+        "who bob at 203.0.113.1",
+        "who eve at 203.0.113.1",
+        "who joe at 203.0.113.4",
+        "who joe at 203.0.113.5",
+        "who joe at 203.0.113.6",
+        "id root",
+        "id root",
+        "id root",
+        "who ann at 203.0.113.2",
+        "who ann at 203.0.113.2",
+        "who ann at 203.0.113.2",
+        "who 198.51.100.99 at 2001:db8:1::1",
+        "who 198.51.100.99 at 2001:db8:1::1",
+        "who 198.51.100.99 at 2001:db8:1::1",
+        "who [2001:db8:2::2] at 2001:db8:2::2",
+        "who 2001:DB8:2:0::2 at 2001:db8:2::2",
+        "id [2001:db8:2::2]",
+        "id 203.0.113.3",
+        "id 203.0.113.3",
+        "id 203.0.113.3",
+    ] {
+        lines += &format!("<38>Nov 22 10:00:00 h x: {said}\n");
+    }
+    stream.write_all(lines.as_bytes()).unwrap();
+    daemon.wait_for_bans(&["203.0.113.2", "203.0.113.3", "2001:db8:1::/64", "2001:db8:2::/64"]);
+    assert_eq!(daemon.metric("portcullis_hits_total", "jail=\"who\""), 18.0);
+}
