@@ -8,7 +8,7 @@ mod file;
 mod jails;
 mod plan;
 
-pub use plan::{Backend, Firewall, Jail, JailFilter, Plan};
+pub use plan::{Backend, Firewall, Jail, JailFilter, Plan, Skipped};
 
 use std::path::{Path, PathBuf};
 
@@ -46,12 +46,33 @@ pub enum ConfigError {
         /// What is wrong with its filter.
         source: Box<FilterError>,
     },
+    /// A jail's filter is one of fail2ban's, and does not load.
+    #[error("{place}: jail `{jail}`: {what}")]
+    Foreign {
+        /// Where the jail stands.
+        place: Place,
+        /// The jail.
+        jail: String,
+        /// What is wrong with its filter.
+        what: String,
+    },
     /// A filter's samples fail.
     #[error(transparent)]
     Trial(#[from] TrialError),
     /// The filters do not compile together.
     #[error(transparent)]
     Compile(#[from] CompileError),
+}
+
+impl ConfigError {
+    /// Whether it is about one filter, so that all else could run.
+    fn is_of_a_filter(&self) -> bool {
+        use ConfigError::{Compile, Filter, Foreign, Read, Trial, Wrong};
+        match self {
+            Filter { .. } | Foreign { .. } | Trial(_) => true,
+            Read { .. } | Wrong { .. } | Compile(_) => false,
+        }
+    }
 }
 
 /// The configuration that is used when none is named and it exists.

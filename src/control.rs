@@ -113,6 +113,8 @@ pub struct Status {
     pub counts: BTreeMap<String, u64>,
     /// The jails.
     pub jails: Vec<JailRow>,
+    /// Jails that do not run because their filters do not load.
+    pub skipped: Vec<SkippedRow>,
     /// Entries of the never-ban list.
     pub never_ban: usize,
 }
@@ -141,6 +143,15 @@ pub struct JailRow {
     pub hits: u64,
     /// Offenders that it bans now.
     pub bans: usize,
+}
+
+/// One jail that does not run, as shown.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct SkippedRow {
+    /// Its name.
+    pub jail: String,
+    /// What is wrong with its filter.
+    pub why: String,
 }
 
 /// Longest request or answer on one line. An answer of 500,000 bans has about 100 MB.

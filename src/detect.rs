@@ -54,7 +54,8 @@ pub struct Offence {
 #[derive(Debug)]
 pub struct Detector {
     thresholds: Vec<Threshold>,
-    table: IndexMap<(JailId, Prefix), Window>,
+    /// By jail, offender, and what else its hits are counted by.
+    table: IndexMap<(JailId, Prefix, u64), Window>,
     most: usize,
     displaced: u64,
     dice: u64,
@@ -70,7 +71,7 @@ impl Detector {
     pub fn hit(&mut self, hit: &Hit) -> Option<Offence> {
         let threshold = self.thresholds[usize::from(hit.jail.0)];
         let offender = threshold.offender(hit.offender);
-        let key = (hit.jail, offender);
+        let key = (hit.jail, offender, hit.counted_by);
         self.forget_some(hit.at);
         let stays = threshold.maxretry > 1;
         if stays && self.table.len() >= self.most && !self.table.contains_key(&key) {
@@ -131,7 +132,7 @@ impl Detector {
     }
 
     fn is_stale(&self, place: usize, now: Timestamp) -> bool {
-        let Some((&(jail, _), window)) = self.table.get_index(place) else { return false };
+        let Some((&(jail, ..), window)) = self.table.get_index(place) else { return false };
         window.last() < now.before(self.thresholds[usize::from(jail.0)].findtime)
     }
 

@@ -20,8 +20,6 @@ mod compile;
 mod extract;
 mod nearest;
 
-use std::sync::Arc;
-
 pub use automaton::{Header, Subject};
 pub use compile::CompileError;
 pub use extract::Found;
@@ -103,10 +101,10 @@ impl Matcher {
     }
 
     /// Compiles `filters` and fail2ban's into one automaton, of which a thread keeps at most about
-    /// `cache` bytes.
+    /// `cache` bytes. Filters of fail2ban's that keep lines have no gates: they see every line.
     pub fn with_foreign(
         filters: &[Filter],
-        foreign: &[Arc<fail2ban::Rules>],
+        foreign: &[fail2ban::Jailed],
         cache: usize,
     ) -> Result<Matcher, CompileError> {
         compile::compile(filters, foreign, cache)

@@ -78,8 +78,14 @@ pub struct Metrics {
     pub automaton_bytes: Level,
     /// Lines on which a pattern of fail2ban's was given up.
     pub given_up: Tally,
+    /// Logs of senders, as fail2ban's filters keep them, that made room for others.
+    pub logs_displaced: Tally,
+    /// Sessions of fail2ban's filters that made room for others.
+    pub sessions_displaced: Tally,
     /// Times that an automaton's cache was full and began anew.
     pub automaton_clears: Tally,
+    /// Jails that do not run because their filters do not load.
+    pub jails_skipped: Level,
     bans: Mutex<Bans>,
     kernel_dropped: Mutex<HashMap<String, Tally>>,
 }
@@ -157,7 +163,10 @@ impl Metrics {
             gate: ["ipv4", "ipv6"].map(gate),
             automaton_bytes: Level::new(gauge!(AUTOMATON_BYTES)),
             given_up: Tally::new(counter!(GIVEN_UP)),
+            logs_displaced: Tally::new(counter!(LOGS_DISPLACED)),
+            sessions_displaced: Tally::new(counter!(SESSIONS_DISPLACED)),
             automaton_clears: Tally::new(counter!(AUTOMATON_CLEARS)),
+            jails_skipped: Level::new(gauge!(JAILS_SKIPPED)),
             bans: Mutex::default(),
             kernel_dropped: Mutex::default(),
         }
@@ -244,6 +253,9 @@ const GATE_BYTES: &str = "portcullis_gate_dropped_bytes_total";
 const AUTOMATON_BYTES: &str = "portcullis_automaton_bytes";
 const AUTOMATON_CLEARS: &str = "portcullis_automaton_clears_total";
 const GIVEN_UP: &str = "portcullis_exact_checks_given_up_total";
+const LOGS_DISPLACED: &str = "portcullis_logs_displaced_total";
+const SESSIONS_DISPLACED: &str = "portcullis_sessions_displaced_total";
+const JAILS_SKIPPED: &str = "portcullis_jails_skipped";
 const BUILD: &str = "portcullis_build_info";
 
 /// From 50 µs, a lone element on an idle kernel, to 5 s, a kernel in trouble.
@@ -269,6 +281,8 @@ fn describe() {
         (GATE_PACKETS, "Packets dropped at the gate, by family."),
         (GATE_BYTES, "Bytes dropped at the gate, by family."),
         (GIVEN_UP, "Lines on which a pattern of fail2ban's needed too many steps."),
+        (LOGS_DISPLACED, "Senders whose last lines, kept for a filter, made room for others."),
+        (SESSIONS_DISPLACED, "Sessions of fail2ban's filters that made room for others."),
         (AUTOMATON_CLEARS, "Times that a full automaton cache began anew."),
     ];
     for (name, text) in counters {
@@ -282,6 +296,7 @@ fn describe() {
         (NEVER_BAN, "Entries of the never-ban list."),
         (ENFORCE_QUEUE, "Changes that wait for the kernel."),
         (AUTOMATON_BYTES, "Bytes that the automata of all workers hold."),
+        (JAILS_SKIPPED, "Jails that do not run because their filters do not load."),
         (BUILD, "1, with the version as label."),
     ];
     for (name, text) in gauges {

@@ -22,7 +22,7 @@ use serde::{Deserialize, Serialize};
 pub struct JailId(pub u16);
 
 /// How far a sender's word is taken: the key `trust` of `[[listen]]` and `[[sender]]`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Trust {
     /// Its lines can ban.

@@ -5,6 +5,7 @@
 //! whose filter matched. Refuses to know: sockets, clocks, bans.
 
 mod foreign;
+mod logs;
 pub mod trial;
 
 use std::net::IpAddr;
@@ -12,15 +13,17 @@ use std::sync::Arc;
 
 pub use foreign::{Told, address};
 
+use crate::filter::fail2ban::Groups;
 use crate::filter::{Filter, fail2ban};
 use crate::matcher::{
     CACHE_BYTES, CompileError, FilterId, Found, Matcher, PatternId, Scratch, Subject,
 };
 use crate::model::{JailId, ShortText, Timestamp, Trust};
 use crate::syslog::{Message, Parser};
-use foreign::{Foreign, ForeignScratch};
+use foreign::{Foreign, ForeignScratch, Line};
 
-/// Filters compiled, and which jails each of them serves. Shared by all workers, read-only.
+/// Filters compiled, and which jails each of them serves. Shared by all workers; but for the lines that
+/// some of fail2ban's filters keep, read-only.
 #[derive(Debug)]
 pub struct Rules {
     matcher: Matcher,
@@ -47,6 +50,9 @@ pub struct Hit {
     pub pattern: PatternId,
     /// The address that the message names.
     pub offender: IpAddr,
+    /// Stands for what a filter counts by when that is not the address (fail2ban's `<F-ID>`), such
+    /// as a user name; else 0.
+    pub counted_by: u64,
     /// Who reported it.
     pub speaker: Speaker,
     /// When it happened, on the clock that the caller keeps.
@@ -74,7 +80,7 @@ impl Rules {
     /// The same with filters of fail2ban, which are counted on from the native ones.
     pub fn with_foreign(
         filters: &[Filter],
-        foreign: &[Arc<fail2ban::Rules>],
+        foreign: &[fail2ban::Jailed],
         jails: Vec<Vec<JailId>>,
     ) -> Result<Rules, CompileError> {
         assert_eq!(filters.len() + foreign.len(), jails.len(), "one list of jails for each filter");
@@ -101,6 +107,16 @@ impl Rules {
     /// The compiled patterns.
     pub fn matcher(&self) -> &Matcher {
         &self.matcher
+    }
+
+    /// Logs of senders, as fail2ban's filters keep them, that made room for others.
+    pub fn logs_displaced(&self) -> u64 {
+        self.foreign.displaced()
+    }
+
+    /// For [`Hit::counted_by`].
+    pub fn counted_by(&self, groups: &Groups, offender: IpAddr) -> u64 {
+        self.foreign.counted_by(groups, offender)
     }
 
     /// The jails that a filter serves.
@@ -141,7 +157,7 @@ impl Worker {
         let message = parser.parse(line);
         let header = rules.foreign.header(line, &message, foreign);
         let subject = Subject { program: message.app, text: message.text, header };
-        if !rules.matcher.scan(&subject, scratch) {
+        if !rules.matcher.scan(&subject, scratch) && !rules.foreign.keeps_lines() {
             return message;
         }
         let mut at = None;
@@ -149,12 +165,14 @@ impl Worker {
             let at = *at.get_or_insert_with(|| clock(&message));
             let pattern = found.pattern;
             let user = found.user().map(ShortText::new);
-            let hit = |&jail| Hit { jail, pattern, offender: found.offender, speaker, at, user };
+            let (offender, counted_by) = (found.offender, 0);
+            let hit = |&jail| Hit { jail, pattern, offender, counted_by, speaker, at, user };
             hits.extend(rules.jails_of(pattern.filter).iter().map(hit));
         });
+        let mut clock = || *at.get_or_insert_with(|| clock(&message));
+        let line = Line { bytes: line, message: &message, speaker, clock: &mut clock };
         let gates = rules.matcher.foreign(scratch);
-        rules.foreign.judge(gates, line, &message, foreign, |filter, found| {
-            let at = *at.get_or_insert_with(|| clock(&message));
+        rules.foreign.judge(gates, line, foreign, |filter, found, at| {
             let filter = FilterId((rules.matcher.size().0 + filter) as u16);
             let fail2ban::Match { rule, groups } = found;
             if groups.get("mlfid").is_some_and(Option::is_some) {
@@ -162,7 +180,8 @@ impl Worker {
             } else if let Some(offender) = address(&groups) {
                 let pattern = PatternId { filter, index: rule as u16 };
                 let user = groups.get("user").and_then(|it| it.as_deref()).map(ShortText::new);
-                let hit = |&jail| Hit { jail, pattern, offender, speaker, at, user };
+                let counted_by = rules.counted_by(&groups, offender);
+                let hit = |&jail| Hit { jail, pattern, offender, counted_by, speaker, at, user };
                 hits.extend(rules.jails_of(filter).iter().map(hit));
             }
         });

@@ -8,12 +8,14 @@ use std::time::Instant;
 use clap::Args;
 use serde_json::json;
 
-use crate::config;
+use super::show;
+use crate::config::{self, Plan};
 use crate::pipeline::trial;
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Exit code: 0 when the configuration would run, 1 when not.
+Exit code: 0 when the configuration would run, 1 when not. Jails that would be left out
+(on_bad_filter = \"skip\") are warned of.
 Examples:
   portcullis check
   portcullis check --config portcullis.toml --json")]
@@ -29,7 +31,12 @@ pub(super) struct Check {
 impl Check {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
         let mut out = std::io::stdout().lock();
-        match self.examine() {
+        let examined = config::load(self.config.as_deref()).map_err(anyhow::Error::from);
+        let examined = examined.and_then(|plan| Ok((examine(&plan)?, plan)));
+        if let Ok((_, plan)) = &examined {
+            show::skipped(plan);
+        }
+        match examined.map(|(found, _)| found) {
             Ok(found) if self.json => writeln!(out, "{found}")?,
             Ok(found) => writeln!(
                 out,
@@ -49,24 +56,25 @@ impl Check {
         }
         Ok(ExitCode::SUCCESS)
     }
+}
 
-    fn examine(&self) -> anyhow::Result<serde_json::Value> {
-        let plan = config::load(self.config.as_deref())?;
-        let mut samples = 0;
-        for filter in &plan.filters {
-            samples += trial::prove(filter)?.samples;
-        }
-        let began = Instant::now();
-        let rules = plan.rules()?;
-        let (filters, patterns) = rules.size();
-        Ok(json!({
-            "ok": true,
-            "config": plan.origin,
-            "jails": plan.jails.len(),
-            "filters": filters,
-            "patterns": patterns,
-            "samples": samples,
-            "compiled_ms": began.elapsed().as_millis() as u64,
-        }))
+fn examine(plan: &Plan) -> anyhow::Result<serde_json::Value> {
+    let mut samples = 0;
+    for filter in &plan.filters {
+        samples += trial::prove(filter)?.samples;
     }
+    let began = Instant::now();
+    let rules = plan.rules()?;
+    let (filters, patterns) = rules.size();
+    let skipped = plan.skipped.iter().map(|it| json!({ "jail": &*it.jail, "why": it.why }));
+    Ok(json!({
+        "ok": true,
+        "config": plan.origin,
+        "jails": plan.jails.len(),
+        "skipped": skipped.collect::<Vec<_>>(),
+        "filters": filters,
+        "patterns": patterns,
+        "samples": samples,
+        "compiled_ms": began.elapsed().as_millis() as u64,
+    }))
 }

@@ -43,6 +43,7 @@ pub(super) struct Replay {
 impl Replay {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
         let plan = config::load(self.config.as_deref())?;
+        show::skipped(&plan);
         let mut film = Film::new(&plan)?;
         let began = Instant::now();
         for file in &self.files {

@@ -3,6 +3,7 @@
 use std::io::{self, Write};
 use std::time::Duration;
 
+use crate::config::Plan;
 use crate::model::DurationWords;
 
 /// Columns as wide as their widest cell, two spaces between.
@@ -51,6 +52,13 @@ pub(super) fn text(bytes: &[u8]) -> String {
             escaped.into_iter().flatten().chain(plain)
         })
         .collect()
+}
+
+/// Warns of jails that are left out.
+pub(super) fn skipped(plan: &Plan) {
+    for skipped in &plan.skipped {
+        eprintln!("warning: jail `{}` does not run: {}", skipped.jail, skipped.why);
+    }
 }
 
 #[cfg(test)]

@@ -62,6 +62,10 @@ impl Status {
         show::table(&mut out, ["JAIL", "FILTER", "HITS", "BANS"], rows)?;
         let quiet = status.jails.iter().filter(|jail| jail.hits == 0 && jail.bans == 0).count();
         writeln!(out, "{quiet} more jails without a hit")?;
+        for skipped in &status.skipped {
+            let (jail, why) = (&skipped.jail, show::text(skipped.why.as_bytes()));
+            writeln!(out, "jail {jail} does not run: {why}")?;
+        }
         Ok(ExitCode::SUCCESS)
     }
 }

@@ -33,6 +33,18 @@ pub(super) struct Server {
     pub(super) control: Option<PathBuf>,
     pub(super) filters: Option<Vec<PathBuf>>,
     pub(super) fail2ban_filters: Option<PathBuf>,
+    pub(super) on_bad_filter: OnBadFilter,
+}
+
+/// What becomes of a jail whose filter does not load.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum OnBadFilter {
+    /// Nothing runs.
+    #[default]
+    Refuse,
+    /// The others run without it.
+    Skip,
 }
 
 #[derive(Debug, Deserialize)]
@@ -57,6 +69,7 @@ pub(super) struct SenderSection {
 #[serde(deny_unknown_fields, default)]
 pub(super) struct JailSection {
     pub(super) filter: Option<String>,
+    pub(super) programs: Option<Vec<String>>,
     pub(super) enabled: Option<bool>,
     #[serde(deserialize_with = "maxretry")]
     pub(super) maxretry: Option<u32>,

@@ -2,12 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
 use super::ConfigError;
 use super::file::JailSection;
-use super::plan::{Jail, JailFilter, Source};
+use super::plan::{Jail, JailFilter, Skipped, Source};
 use crate::ban::Origin;
 use crate::detect::Threshold;
 use crate::filter::fail2ban::{self, conf};
@@ -19,8 +18,9 @@ use crate::pipeline::trial;
 #[derive(Debug, Default)]
 pub(super) struct Jails {
     pub(super) jails: Vec<Jail>,
+    pub(super) skipped: Vec<Skipped>,
     pub(super) filters: Vec<Filter>,
-    pub(super) foreign: Vec<Arc<fail2ban::Rules>>,
+    pub(super) foreign: Vec<fail2ban::Jailed>,
 }
 
 /// Where filters are looked for.
@@ -28,6 +28,8 @@ pub(super) struct Jails {
 pub(super) struct Shelves {
     pub(super) library: Library,
     pub(super) fail2ban: Option<PathBuf>,
+    /// Whether a jail is left out when its filter does not load.
+    pub(super) skip: bool,
 }
 
 type Sections = BTreeMap<String, toml::Spanned<JailSection>>;
@@ -45,6 +47,9 @@ impl Jails {
             let what = format!("`filter = \"{filter}\"` belongs to a jail, not to [defaults]");
             return Err(source.wrong(0, &what));
         }
+        if defaults.programs.is_some() {
+            return Err(source.wrong(0, &"`programs` belongs to a jail, not to [defaults]"));
+        }
         let mut named: Vec<(String, usize, JailSection)> = sections
             .iter()
             .map(|(name, section)| (name.clone(), section.span().start, section.get_ref().clone()))
@@ -55,7 +60,7 @@ impl Jails {
             named.extend(names.into_iter().map(|name| (name, 0, JailSection::default())));
         }
         let mut found = Jails::default();
-        let mut loaded: Vec<(String, JailFilter)> = Vec::new();
+        let mut loaded: Vec<(Wanted, JailFilter)> = Vec::new();
         for (name, start, section) in named {
             if Origin::is_named(&name) {
                 let what =
@@ -65,16 +70,24 @@ impl Jails {
             if !section.enabled.or(defaults.enabled).unwrap_or(true) {
                 continue;
             }
-            let filter = section.filter.clone().unwrap_or_else(|| name.clone());
-            let known = loaded.iter().find(|(known, _)| *known == filter).map(|(_, it)| *it);
+            let asking = Asking { source, jail: &name, start };
+            let wanted = asking.wanted(&section)?;
+            let known = loaded.iter().find(|(known, _)| *known == wanted).map(|(_, it)| *it);
             let place = match known {
                 Some(place) => place,
-                None => {
-                    let asking = Asking { source, jail: &name, start };
-                    let Some(place) = found.load(&asking, &filter, shelves, all)? else { continue };
-                    loaded.push((filter, place));
-                    place
-                }
+                None => match found.load(&asking, &wanted, shelves, all) {
+                    Ok(Some(place)) => {
+                        loaded.push((wanted, place));
+                        place
+                    }
+                    Ok(None) => continue,
+                    Err(error) if shelves.skip && error.is_of_a_filter() => {
+                        let (jail, why) = (name.as_str().into(), error.to_string());
+                        found.skipped.push(Skipped { jail, why });
+                        continue;
+                    }
+                    Err(error) => return Err(error),
+                },
             };
             found.jails.push(jail(&name, place, &section, defaults));
         }
@@ -88,15 +101,16 @@ impl Jails {
     fn load(
         &mut self,
         asking: &Asking<'_>,
-        name: &str,
+        wanted: &Wanted,
         shelves: &Shelves,
         all: bool,
     ) -> Result<Option<JailFilter>, ConfigError> {
-        if let Some(spec) = name.strip_prefix("fail2ban:") {
-            self.foreign.push(Arc::new(asking.fail2ban(spec, shelves.fail2ban.as_deref())?));
+        if let Some(spec) = wanted.filter.strip_prefix(FAIL2BAN) {
+            let programs = wanted.programs.clone();
+            self.foreign.push(asking.fail2ban(spec, programs, shelves.fail2ban.as_deref())?);
             return Ok(Some(JailFilter::Fail2ban(self.foreign.len() - 1)));
         }
-        let filter = shelves.library.load(name).map_err(|error| ConfigError::Filter {
+        let filter = shelves.library.load(&wanted.filter).map_err(|error| ConfigError::Filter {
             place: asking.place(),
             jail: asking.jail.to_owned(),
             source: Box::new(error),
@@ -110,6 +124,13 @@ impl Jails {
         self.filters.push(filter);
         Ok(Some(JailFilter::Native(self.filters.len() - 1)))
     }
+}
+
+/// The filter that a jail wants: its name, and for one of fail2ban's the programs.
+#[derive(PartialEq, Eq)]
+struct Wanted {
+    filter: String,
+    programs: Vec<String>,
 }
 
 /// A jail that asks for its filter.
@@ -128,11 +149,32 @@ impl Asking<'_> {
         self.source.wrong(self.start, &format!("jail `{}`: {what}", self.jail))
     }
 
+    fn wanted(&self, section: &JailSection) -> Result<Wanted, ConfigError> {
+        let filter = section.filter.clone().unwrap_or_else(|| self.jail.to_owned());
+        let Some(programs) = section.programs.clone() else {
+            return Ok(Wanted { filter, programs: Vec::new() });
+        };
+        if !filter.starts_with(FAIL2BAN) {
+            let what = format!(
+                "`programs` is for filters of fail2ban's; the filter `{filter}` says itself \
+                 which programs it reads (`portcullis filters show {filter}`): leave the key out"
+            );
+            return Err(self.wrong(&what));
+        }
+        if programs.is_empty() || programs.iter().any(String::is_empty) {
+            let what = "`programs` names programs, such as [\"nginx\", \"httpd*\"]; for \
+                        messages that name none write \"-\"";
+            return Err(self.wrong(&what));
+        }
+        Ok(Wanted { filter, programs })
+    }
+
     fn fail2ban(
         &self,
         spec: &str,
+        programs: Vec<String>,
         folder: Option<&std::path::Path>,
-    ) -> Result<fail2ban::Rules, ConfigError> {
+    ) -> Result<fail2ban::Jailed, ConfigError> {
         let (name, options) = conf::parse_spec(spec).map_err(|error| self.wrong(&error))?;
         let folder = match (folder, std::path::Path::new(&name).parent()) {
             (_, Some(own)) if !own.as_os_str().is_empty() => own,
@@ -143,17 +185,13 @@ impl Asking<'_> {
                 return Err(self.wrong(&what));
             }
         };
-        let definition =
-            conf::filter(&name, folder, &options).map_err(|error| self.wrong(&error))?;
-        if definition.maxlines > 1 {
-            let what = format!(
-                "filter `{name}` looks at {} lines together, and lines of a network come mixed; \
-                 `explain` can run it on a file",
-                definition.maxlines
-            );
-            return Err(self.wrong(&what));
-        }
-        fail2ban::Rules::new(&definition).map_err(|error| self.wrong(&error))
+        let bad = |what: &dyn std::fmt::Display| ConfigError::Foreign {
+            place: self.place(),
+            jail: self.jail.to_owned(),
+            what: what.to_string(),
+        };
+        let definition = conf::filter(&name, folder, &options).map_err(|error| bad(&error))?;
+        fail2ban::Jailed::new(&definition, programs).map_err(|error| bad(&error))
     }
 }
 
@@ -172,4 +210,6 @@ fn jail(name: &str, filter: JailFilter, own: &JailSection, defaults: &JailSectio
     }
 }
 
+/// What the name of a filter of fail2ban's begins with.
+const FAIL2BAN: &str = "fail2ban:";
 const TEN_MINUTES: Duration = Duration::from_secs(600);

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use serde::Deserialize;
 
 use super::ConfigError;
-use super::file::{File, FirewallSection, Listen};
+use super::file::{File, FirewallSection, Listen, OnBadFilter};
 use super::jails::{Jails, Shelves};
 use crate::ban::{Order, Origin};
 use crate::detect::{Offence, Threshold};
@@ -36,10 +36,12 @@ pub struct Plan {
     pub sender_prefixes: Vec<Prefix>,
     /// The jails, by [`JailId`].
     pub jails: Vec<Jail>,
+    /// Jails that do not run because their filters do not load, where the configuration permits it.
+    pub skipped: Vec<Skipped>,
     /// The filters that the jails use, each once.
     pub filters: Vec<Filter>,
     /// The filters of fail2ban's that the jails use, each once with its options.
-    pub foreign: Vec<Arc<fail2ban::Rules>>,
+    pub foreign: Vec<fail2ban::Jailed>,
     /// `[never_ban]`.
     pub never_ban: Vec<Prefix>,
     /// `[firewall]`.
@@ -59,6 +61,15 @@ pub struct Jail {
     pub threshold: Threshold,
     /// For how long.
     pub bantime: DurationWords,
+}
+
+/// A jail that does not run.
+#[derive(Clone, Debug)]
+pub struct Skipped {
+    /// Its name.
+    pub jail: Arc<str>,
+    /// What is wrong with its filter, with file, line and column.
+    pub why: String,
 }
 
 impl Jail {
@@ -113,8 +124,9 @@ impl Plan {
         let shelves = Shelves {
             library: Library::new(folders(file.server.filters)),
             fail2ban: file.server.fail2ban_filters,
+            skip: file.server.on_bad_filter == OnBadFilter::Skip,
         };
-        let Jails { jails, filters, foreign } =
+        let Jails { jails, skipped, filters, foreign } =
             Jails::new(&source, &file.defaults, &file.jail, &shelves)?;
         let senders: Vec<Sender> = file
             .sender
@@ -159,6 +171,7 @@ impl Plan {
             sender_prefixes,
             senders: Senders::new(&senders).map_err(|error| source.wrong(first, &error))?,
             jails,
+            skipped,
             filters,
             foreign,
             never_ban: file.never_ban.addresses,

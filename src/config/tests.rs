@@ -113,6 +113,14 @@ fn slips_are_named_with_their_place_and_mend() {
         ("[jail.sshd]\nmaxretry = 0", "portcullis.toml:2:12: maxretry is 1 to 1000, not 0"),
         ("[jail.sshd]\nfindtime = \"forever\"", "portcullis.toml:2:12: findtime is a time"),
         ("[jail.sshd]\nbantime = \"5min\"", "portcullis.toml:2:11: `5min` is not a duration"),
+        ("[defaults]\nprograms = [\"x\"]", "belongs to a jail, not to [defaults]"),
+        (
+            "[jail.sshd]\nprograms = [\"sshd\"]",
+            "portcullis.toml:1:1: jail `sshd`: `programs` is for filters of fail2ban's; the filter \
+             `sshd` says itself",
+        ),
+        ("[jail.x]\nfilter = \"fail2ban:x\"\nprograms = []", "`programs` names programs, such as"),
+        ("[server]\non_bad_filter = \"ignore\"", "expected `refuse` or `skip`"),
         ("[jail.sshd]\nbantime = 0", "portcullis.toml:2:11: bantime is a time above zero"),
         (
             "[jail.manual]\nfilter = \"sshd\"",
@@ -178,12 +186,14 @@ fn the_reference_is_a_working_configuration() {
     assert_eq!((plan.jails.len(), plan.filters.len(), plan.sender_prefixes.len()), (2, 1, 2));
 
     let table: toml::Table = whole.parse().unwrap();
+    let jails = table["jail"].as_table().unwrap().values();
+    let of_jails: toml::Table = jails.flat_map(|jail| jail.as_table().unwrap().clone()).collect();
     for (section, stands) in [
         ("", &table),
         ("[server]", table["server"].as_table().unwrap()),
         ("[[listen]]", table["listen"][0].as_table().unwrap()),
         ("[[sender]]", table["sender"][0].as_table().unwrap()),
-        ("[jail.sshd]", table["jail"]["sshd"].as_table().unwrap()),
+        ("[jail.sshd]", &of_jails),
         ("[never_ban]", table["never_ban"].as_table().unwrap()),
         ("[firewall]", table["firewall"].as_table().unwrap()),
         ("[metrics]", table["metrics"].as_table().unwrap()),
@@ -195,7 +205,6 @@ fn the_reference_is_a_working_configuration() {
         }
     }
     let defaults = table["defaults"].as_table().unwrap();
-    let jail = table["jail"]["sshd"].as_table().unwrap();
-    let missing: Vec<_> = jail.keys().filter(|key| !defaults.contains_key(*key)).collect();
-    assert_eq!(missing, ["filter"], "which [defaults] refuse");
+    let missing: Vec<_> = of_jails.keys().filter(|key| !defaults.contains_key(*key)).collect();
+    assert_eq!(missing, ["filter", "programs"], "which [defaults] refuse");
 }

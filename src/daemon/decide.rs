@@ -57,6 +57,8 @@ pub(super) struct Decider {
     shown: Instant,
     /// Offenders that may not be banned can offend without end.
     complaint: Seldom,
+    /// Of logs, and of sessions, that made room.
+    complaints: (Seldom, Seldom),
 }
 
 impl Decider {
@@ -87,6 +89,7 @@ impl Decider {
             metrics,
             shown: Instant::now(),
             complaint: Seldom::default(),
+            complaints: Default::default(),
         };
         decider.adopt(held, Timestamp::now());
         decider.gate.send_snapshot(decider.snapshot());
@@ -246,6 +249,21 @@ impl Decider {
         self.metrics.watched.set(self.detector.watched());
         self.metrics.never_ban.set(self.ledger.never().entries().len());
         self.metrics.displaced.raise_to(self.detector.displaced());
+        let (logs, sessions) = (self.rules.logs_displaced(), self.sessions.crowded_out());
+        if logs > self.metrics.logs_displaced.get() {
+            self.metrics.logs_displaced.raise_to(logs);
+            self.complaints.0.complain(|_| {
+                tracing::warn!(
+                    "{logs} senders' last lines, kept for a filter, made room for others"
+                );
+            });
+        }
+        if sessions > self.metrics.sessions_displaced.get() {
+            self.metrics.sessions_displaced.raise_to(sessions);
+            self.complaints.1.complain(|_| {
+                tracing::warn!("{sessions} sessions of fail2ban's filters made room for others");
+            });
+        }
         self.shown = Instant::now();
     }
 }

@@ -41,6 +41,10 @@ pub(super) fn start(
     let Enforcement { backend, held, enforcing, described } = enforcement;
     let names: Vec<_> = plan.jails.iter().map(|jail| Arc::clone(&jail.name)).collect();
     let metrics = Metrics::new(&names);
+    metrics.jails_skipped.set(plan.skipped.len());
+    for skipped in &plan.skipped {
+        tracing::error!(jail = %skipped.jail, "does not run: {}", skipped.why);
+    }
     let runtime = runtime(plan.workers)?;
     let (stop, fallen) = (CancellationToken::new(), CancellationToken::new());
     let tasks = TaskTracker::new();

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::open::Sockets;
 use crate::config::Plan;
-use crate::control::{BanRow, JailRow, ListenerRow, Status};
+use crate::control::{BanRow, JailRow, ListenerRow, SkippedRow, Status};
 use crate::metrics::{Metrics, Tally};
 use crate::model::{JailId, Timestamp, Trust};
 use crate::pipeline::Rules;
@@ -46,6 +46,10 @@ impl Facade {
             hits: 0,
             bans: 0,
         });
+        let skipped = plan
+            .skipped
+            .iter()
+            .map(|it| SkippedRow { jail: it.jail.to_string(), why: it.why.clone() });
         let metrics_at = sockets.metrics.local_addr().unwrap_or(plan.metrics);
         let fixed = Status {
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -60,6 +64,7 @@ impl Facade {
             patterns,
             counts: BTreeMap::new(),
             jails: jails.collect(),
+            skipped: skipped.collect(),
             never_ban: 0,
         };
         Facade { fixed, dropped, metrics: Arc::clone(metrics) }
@@ -106,6 +111,9 @@ impl Facade {
             ("spared_ledger_full", m.refused_full.get()),
             ("watched", m.watched.get()),
             ("displaced", m.displaced.get()),
+            ("checks_given_up", m.given_up.get()),
+            ("logs_displaced", m.logs_displaced.get()),
+            ("sessions_displaced", m.sessions_displaced.get()),
             ("enforce_queue", m.enforce_queue.get()),
             ("enforce_errors", m.enforce_errors.get()),
             ("gate_dropped_packets_ipv4", m.gate[0].0.get()),

@@ -11,6 +11,7 @@ fn hit(offender: &str, seconds: i64) -> Hit {
         jail: JailId(0),
         pattern: PatternId { filter: FilterId(0), index: 0 },
         offender: crate::model::normal_address(address),
+        counted_by: 0,
         speaker: Speaker { address: "192.0.2.254".parse().unwrap(), trust: Trust::Ban },
         at: Timestamp::from_seconds(START + seconds),
         user: None,
@@ -116,4 +117,16 @@ fn one_hit_is_enough_and_takes_nobodys_place() {
     let other = Hit { jail: JailId(1), ..hit("2001:db8::1", 0) };
     assert!(full.hit(&other).is_some());
     assert_eq!((full.watched(), full.displaced()), (1, 0));
+}
+
+#[test]
+fn who_is_counted_by_something_else_is_counted_by_it() {
+    let mut two = detector(2, 10, 100);
+    let by = |counted_by: u64, address: &str, at: i64| Hit { counted_by, ..hit(address, at) };
+    assert_eq!(two.hit(&by(1, "192.0.2.1", 0)), None);
+    assert_eq!(two.hit(&by(2, "192.0.2.1", 1)), None);
+    assert_eq!(two.hit(&by(0, "192.0.2.1", 2)), None);
+    assert_eq!(two.hit(&by(1, "192.0.2.2", 3)), None);
+    let offence = two.hit(&by(2, "192.0.2.1", 4)).unwrap();
+    assert_eq!(offence.offender.to_string(), "192.0.2.1");
 }

@@ -6,11 +6,16 @@
 mod combine;
 pub mod conf;
 pub mod dates;
+mod jailed;
 mod journal;
+mod log;
+mod needs;
 mod rules;
 mod sessions;
 mod tags;
 
+pub use jailed::Jailed;
 pub use journal::{Hit, Journal, Judged};
+pub use log::Log;
 pub use rules::{Gate, Groups, Match, Outcome, RuleError, Rules};
 pub use sessions::{Kind, Sessions, Verdict, identity, network};

@@ -11,6 +11,7 @@ mod chars;
 mod compile;
 mod error;
 mod firsts;
+mod literals;
 mod liveness;
 mod machine;
 mod memory;

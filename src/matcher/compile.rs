@@ -1,7 +1,5 @@
 //! Filters → the gates of one automaton, and an exact engine per native pattern.
 
-use std::sync::Arc;
-
 use regex_automata::meta;
 use regex_syntax::hir::Hir;
 
@@ -34,7 +32,7 @@ pub enum CompileError {
 
 pub(super) fn compile(
     filters: &[Filter],
-    foreign: &[Arc<fail2ban::Rules>],
+    foreign: &[fail2ban::Jailed],
     cache: usize,
 ) -> Result<Matcher, CompileError> {
     let mut gates = Vec::new();
@@ -55,8 +53,9 @@ pub(super) fn compile(
     }
     let mut foreign_gates = Vec::new();
     let mut foreign_hirs = Vec::new();
-    for (id, filter) in foreign.iter().enumerate() {
-        for gate in filter.gates() {
+    let alone = |(_, filter): &(usize, &fail2ban::Jailed)| !filter.keeps_lines();
+    for (id, filter) in foreign.iter().enumerate().filter(alone) {
+        for gate in filter.rules.gates() {
             foreign_gates.push(ForeignGate { filter: id as u16, rule: gate.rule });
             foreign_hirs.push(gate.hir);
         }
@@ -64,7 +63,7 @@ pub(super) fn compile(
     let automaton = Automaton::new(&gates, &foreign_hirs, cache).map_err(|(at, why)| {
         match foreign_gates.get(at.wrapping_sub(rules.len())) {
             Some(gate) => CompileError::Foreign {
-                filter: foreign[usize::from(gate.filter)].name.clone(),
+                filter: foreign[usize::from(gate.filter)].rules.name.clone(),
                 why,
             },
             None => too_large(pattern_at(filters, at), &why),

@@ -1,10 +1,11 @@
 //! Filters of fail2ban in the pipeline: the view of a message that they expect, and what they find.
 
+use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;
-use std::sync::Arc;
 
 use super::Speaker;
-use crate::filter::fail2ban::{self, Groups, Outcome, network};
+use super::logs::Logs;
+use crate::filter::fail2ban::{self, Groups, Jailed, Outcome, network};
 use crate::filter::python::Memory;
 use crate::matcher::{FilterId, ForeignGate, Header};
 use crate::model::{Prefix, Timestamp};
@@ -26,7 +27,11 @@ pub struct Told {
 /// fail2ban's filters.
 #[derive(Debug)]
 pub(super) struct Foreign {
-    filters: Vec<Arc<fail2ban::Rules>>,
+    filters: Vec<Jailed>,
+    /// Filters that remember something from line to line; all others have their gates in the matcher.
+    keeping: Vec<usize>,
+    logs: Logs,
+    hasher: RandomState,
 }
 
 /// The memory of one thread.
@@ -39,9 +44,21 @@ pub(super) struct ForeignScratch {
     pub(super) given_up: u64,
 }
 
+/// A line, and who sent it when.
+pub(super) struct Line<'a, 'm> {
+    pub(super) bytes: &'a [u8],
+    pub(super) message: &'m Message<'a>,
+    pub(super) speaker: Speaker,
+    /// Asked for only when needed.
+    pub(super) clock: &'m mut dyn FnMut() -> Timestamp,
+}
+
 impl Foreign {
-    pub(super) fn new(filters: &[Arc<fail2ban::Rules>]) -> Foreign {
-        Foreign { filters: filters.to_vec() }
+    pub(super) fn new(filters: &[Jailed]) -> Foreign {
+        let keeps = |index: &usize| filters[*index].keeps_lines();
+        let keeping = (0..filters.len()).filter(keeps).collect();
+        let (logs, hasher) = (Logs::new(), RandomState::new());
+        Foreign { filters: filters.to_vec(), keeping, logs, hasher }
     }
 
     pub(super) fn scratch(&self) -> ForeignScratch {
@@ -49,7 +66,7 @@ impl Foreign {
     }
 
     pub(super) fn name(&self, index: usize) -> &str {
-        &self.filters[index].name
+        &self.filters[index].rules.name
     }
 
     pub(super) fn len(&self) -> usize {
@@ -57,7 +74,23 @@ impl Foreign {
     }
 
     pub(super) fn patterns(&self) -> usize {
-        self.filters.iter().map(|filter| filter.size()).sum()
+        self.filters.iter().map(|filter| filter.rules.size()).sum()
+    }
+
+    /// Logs of senders that made room for others.
+    pub(super) fn displaced(&self) -> u64 {
+        self.logs.displaced()
+    }
+
+    /// fail2ban counts by `<F-ID>` where a pattern has one beside the address, and bans the address.
+    pub(super) fn counted_by(&self, groups: &Groups, offender: IpAddr) -> u64 {
+        let id = groups.get("fid").and_then(Option::as_deref).filter(|id| !id.is_empty());
+        let is_offender = |id: &&[u8]| {
+            let text = std::str::from_utf8(id).unwrap_or_default();
+            let bare = text.strip_prefix('[').and_then(|it| it.strip_suffix(']')).unwrap_or(text);
+            bare.parse().is_ok_and(|it| Prefix::host(it) == Prefix::host(offender))
+        };
+        id.filter(|id| !is_offender(id)).map_or(0, |id| self.hasher.hash_one(id).max(1))
     }
 
     /// What fail2ban's gates read of a message.
@@ -74,33 +107,65 @@ impl Foreign {
             .unwrap_or_else(|| Header::Other(view(line, message, &mut scratch.text)))
     }
 
-    /// Asks the filters whose `gates` opened, and hands each one's match to `each`, with the filter's
+    /// Whether some filter must see every line.
+    pub(super) fn keeps_lines(&self) -> bool {
+        !self.keeping.is_empty()
+    }
+
+    /// Asks the filters whose `gates` opened, and those that keep lines, and hands each one's match to `each`, with the filter's
     /// place in the list.
     pub(super) fn judge(
         &self,
         gates: impl Iterator<Item = ForeignGate>,
-        line: &[u8],
-        message: &Message<'_>,
+        line: Line<'_, '_>,
         scratch: &mut ForeignScratch,
-        mut each: impl FnMut(usize, fail2ban::Match),
+        mut each: impl FnMut(usize, fail2ban::Match, Timestamp),
     ) {
-        let ForeignScratch { memory, text, given_up } = scratch;
+        let Line { bytes, message, speaker, clock } = line;
+        let is_for = |filter: &usize| self.filters[*filter].is_for(message.app);
+        let mut keeping = self.keeping.iter().copied().filter(is_for).peekable();
         let mut gates = gates.map(|gate| usize::from(gate.filter)).peekable();
-        if gates.peek().is_none() {
+        if gates.peek().is_none() && keeping.peek().is_none() {
             return;
         }
-        let view = view(line, message, text);
+        let ForeignScratch { memory, text, given_up } = scratch;
+        let view = view(bytes, message, text);
         let mut last = None;
         for filter in gates {
             if last.replace(filter) == Some(filter) {
                 continue;
             }
-            match self.filters[filter].judge(&mut vec![view.to_vec()], memory) {
-                Ok(Outcome::Matched(found)) => each(filter, found),
+            match self.filters[filter].rules.judge(&mut vec![view.to_vec()], memory) {
+                Ok(Outcome::Matched(found)) => each(filter, found, clock()),
                 Ok(Outcome::Missed | Outcome::Ignored) => {}
                 Err(_) => *given_up += 1,
             }
         }
+        if keeping.peek().is_none() {
+            return;
+        }
+        self.logs.of(speaker, |logs| {
+            for filter in keeping {
+                let Jailed { rules, programs, dates } = &self.filters[filter];
+                let judged = logs.log(filter, speaker, |log| {
+                    let (text, dates) = match dates {
+                        Some(dates) if !programs.is_empty() => (message.text, Some(dates)),
+                        Some(dates) if has_no_header(message) => (view, Some(dates)),
+                        _ => (view, None),
+                    };
+                    match dates {
+                        Some(dates) => log.dated(rules, dates, text, clock(), memory),
+                        None => Ok((log.undated(rules, text, memory)?, None)),
+                    }
+                });
+                match judged {
+                    // Ours is the clock: what a line says of its time is its writer's word.
+                    Ok((Outcome::Matched(found), _)) => each(filter, found, clock()),
+                    Ok((Outcome::Missed | Outcome::Ignored, _)) => {}
+                    Err(_) => *given_up += 1,
+                }
+            }
+        });
     }
 }
 
@@ -140,6 +205,12 @@ fn shape<'a>(line: &[u8], message: &Message<'a>) -> Option<Header<'a>> {
             false => between == b": ",
         };
     fits.then_some(Header::Host { name: host, is_numbered })
+}
+
+/// Whether syslog wrote nothing in front: then it is a line as a program writes it into its own file.
+fn has_no_header(message: &Message<'_>) -> bool {
+    message.dialect != Dialect::Rfc5424
+        && [message.stamp, message.hostname, message.app].iter().all(|part| part.is_empty())
 }
 
 /// The line as it would stand in a log file, less its date: ` host sshd[123]: text`.

@@ -89,17 +89,17 @@ fn every_filter_loads() {
     assert!(count > 80, "{count} filters");
 }
 
-struct Case {
-    row: Value,
-    check: Value,
+pub(crate) struct Case {
+    pub(crate) row: Value,
+    pub(crate) check: Value,
 }
 
 impl Case {
-    fn seq(&self) -> u64 {
+    pub(crate) fn seq(&self) -> u64 {
         self.row["seq"].as_u64().unwrap()
     }
 
-    fn line(&self) -> String {
+    pub(crate) fn line(&self) -> String {
         let before = self.check["journal_prefix_line"].as_str().unwrap_or_default();
         format!("{before}{}", self.row["line"].as_str().unwrap())
     }
@@ -139,14 +139,14 @@ fn failure(answer: &Value) -> Option<&Value> {
     answer["hits"].as_array().unwrap().iter().find(|hit| hit["kind"] == "failure")
 }
 
-fn normal(id: &Value) -> String {
+pub(crate) fn normal(id: &Value) -> String {
     let text = id.as_str().unwrap_or_default();
     let address = text.parse::<std::net::IpAddr>();
     address.map_or_else(|_| text.to_owned(), |it| it.to_canonical().to_string())
 }
 
 /// The cases by filter and options, in the order of their lines.
-fn sets() -> BTreeMap<(String, String), Vec<Case>> {
+pub(crate) fn sets() -> BTreeMap<(String, String), Vec<Case>> {
     let path =
         Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/corpora/fail2ban_1.0.2_cases.jsonl");
     let text = std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
@@ -167,7 +167,7 @@ fn sets() -> BTreeMap<(String, String), Vec<Case>> {
     sets
 }
 
-fn brackets(options: &str) -> String {
+pub(crate) fn brackets(options: &str) -> String {
     let options: BTreeMap<String, Value> = serde_json::from_str(options).unwrap();
     let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
     let options: Vec<_> =
@@ -175,11 +175,11 @@ fn brackets(options: &str) -> String {
     if options.is_empty() { String::new() } else { format!("[{}]", options.join(", ")) }
 }
 
-fn filter_file(filter: &str) -> PathBuf {
+pub(crate) fn filter_file(filter: &str) -> PathBuf {
     unpacked().join("filter.d").join(format!("{filter}.conf"))
 }
 
-fn unpacked() -> PathBuf {
+pub(crate) fn unpacked() -> PathBuf {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/fail2ban/etc/fail2ban");
     assert!(folder.is_dir(), "{} is not there: make fail2ban", folder.display());
     folder
@@ -259,7 +259,6 @@ fn a_filter_that_cannot_be_read_is_refused_with_its_place() {
     for (from, to, words) in [
         ("^denied", "^(denied", &["toy.conf:5:13", "jail `toy`"][..]),
         ("<F-MLFID>\\d+</F-MLFID>", "\\d+", &["toy.conf:5:13", "names nobody"]),
-        ("word = denied nobody", "maxlines = 3", &["3 lines together"]),
         ("= <word>", "= %(nothing)s", &["toy.conf:8", "nothing"]),
     ] {
         assert!(TOY.contains(from), "{from}");
@@ -269,4 +268,116 @@ fn a_filter_that_cannot_be_read_is_refused_with_its_place() {
     }
     home.configure(&format!("{LOOPBACK}[jail.toy]\nfilter = \"fail2ban:toy\"\n"));
     home.run(&["check"]).refused(1, &["fail2ban_filters = \"/etc/fail2ban/filter.d\""]);
+}
+
+#[test]
+fn a_filter_that_cannot_be_read_stops_nobody_else_if_the_configuration_says_so() {
+    let home = Home::new("");
+    let good = home.write("good.conf", TOY);
+    let bad = home.write("bad.conf", TOY.replace("^denied", "^(denied"));
+    let jails = format!(
+        "{LOOPBACK}[jail.good]\nfilter = \"fail2ban:{good}\"\nmaxretry = 1\n\
+         [jail.bad]\nfilter = \"fail2ban:{bad}\"\n[jail.gone]\nfilter = \"nobody-wrote-it\"\n"
+    );
+    home.configure(&jails);
+    home.run(&["check"]).refused(1, &["bad.conf:5:13", "jail `bad`"]);
+
+    let skipping = |jails: &str| {
+        home.configure(jails);
+        let text = std::fs::read_to_string(home.config()).unwrap();
+        let text = text.replacen("[server]", "[server]\non_bad_filter = \"skip\"", 1);
+        std::fs::write(home.config(), text).unwrap();
+    };
+    // What is wrong with the configuration itself is refused all the same.
+    skipping(&jails.replace("fail2ban:", "fail2ban:["));
+    home.run(&["check"]).refused(1, &["jail `"]);
+    skipping(&jails);
+    let checked = home.run(&["check", "--json"]).good();
+    for words in ["warning: jail `bad`", "bad.conf:5:13", "warning: jail `gone`"] {
+        assert!(checked.err.contains(words), "{words} is not in {checked:?}");
+    }
+    let names = |rows: &Value| -> Vec<String> {
+        let rows = rows.as_array().unwrap().iter();
+        rows.map(|it| it["jail"].as_str().unwrap().to_owned()).collect()
+    };
+    assert_eq!(checked.json()["jails"], 1);
+    assert_eq!(names(&checked.json()["skipped"]), ["bad", "gone"]);
+
+    let daemon = Daemon::start(&home);
+    assert!(daemon.said().contains("ERROR"), "{}", daemon.said());
+    assert!(daemon.said().contains("bad.conf:5:13"), "{}", daemon.said());
+    assert_eq!(daemon.metric("portcullis_jails_skipped", ""), 2.0);
+    assert_eq!(names(&daemon.status()["skipped"]), ["bad", "gone"]);
+    assert!(daemon.command(&["status"]).out.contains("jail bad does not run: "));
+    let socket = UdpSocket::bind((HERE[1], 0)).unwrap();
+    let line = "<38>Nov 22 10:00:00 h toy[1]: hello from 2001:db8:7::1";
+    let then = "<38>Nov 22 10:00:00 h toy[1]: denied root";
+    for line in [line, then] {
+        socket.send_to(line.as_bytes(), daemon.address("udp", HERE[1])).unwrap();
+    }
+    daemon.wait_for_bans(&["2001:db8:7::/64"]);
+}
+
+#[test]
+fn what_is_given_up_or_makes_room_is_counted_and_told() {
+    let home = Home::new("");
+    let evil = r"^(\S*)(\S*)(\S*)(\S*) \1\2\3\4, <ADDR>$";
+    let text = TOY.replace("ignoreregex", &format!("            {evil}\nignoreregex"));
+    let filter = home.write("toy.conf", text);
+    home.configure(&format!("{LOOPBACK}[jail.toy]\nfilter = \"fail2ban:{filter}\"\n"));
+    let daemon = Daemon::start(&home);
+    let mut stream = std::net::TcpStream::connect(daemon.address("tcp", HERE[0])).unwrap();
+    let mut lines = String::new();
+    for pid in 0..10_050 {
+        lines += &format!("<38>Nov 22 10:00:00 h toy[{pid}]: hello from 203.0.113.7\n");
+    }
+    let crafted = format!("{} b, 203.0.113.9", "a".repeat(300));
+    lines += &format!("<38>Nov 22 10:00:00 h toy[1]: {crafted}\n");
+    stream.write_all(lines.as_bytes()).unwrap();
+    daemon.wait_for_metric("portcullis_sessions_displaced_total", "", 50.0);
+    daemon.wait_for_metric("portcullis_exact_checks_given_up_total", "", 1.0);
+    daemon.wait_to_say("sessions of fail2ban's filters made room");
+    daemon.wait_to_say("needed more steps");
+}
+
+/// fail2ban 1.0.2 counts by the identifier, and its actions' `<ip>` is the address.
+#[test]
+fn an_identifier_beside_an_address_is_counted_by_and_never_banned() {
+    let home = Home::new("");
+    let text = "[Definition]\nfailregex = who <F-ID>\\S+</F-ID> at <ADDR>$\n  id <F-ID/>$\n";
+    let filter = home.write("who.conf", text);
+    let jail = format!("[jail.who]\nfilter = \"fail2ban:{filter}\"\nmaxretry = 3\n");
+    home.configure(&format!("{LOOPBACK}{jail}"));
+    let daemon = Daemon::start(&home);
+    let mut stream = std::net::TcpStream::connect(daemon.address("tcp", HERE[0])).unwrap();
+    let mut lines = String::new();
+    for said in [
+        // One address, three names; one name, three addresses.
+        "who ann at 203.0.113.1",
+        "who bob at 203.0.113.1",
+        "who eve at 203.0.113.1",
+        "who joe at 203.0.113.4",
+        "who joe at 203.0.113.5",
+        "who joe at 203.0.113.6",
+        "id root",
+        "id root",
+        "id root",
+        "who ann at 203.0.113.2",
+        "who ann at 203.0.113.2",
+        "who ann at 203.0.113.2",
+        "who 198.51.100.99 at 2001:db8:1::1",
+        "who 198.51.100.99 at 2001:db8:1::1",
+        "who 198.51.100.99 at 2001:db8:1::1",
+        "who [2001:db8:2::2] at 2001:db8:2::2",
+        "who 2001:DB8:2:0::2 at 2001:db8:2::2",
+        "id [2001:db8:2::2]",
+        "id 203.0.113.3",
+        "id 203.0.113.3",
+        "id 203.0.113.3",
+    ] {
+        lines += &format!("<38>Nov 22 10:00:00 h x: {said}\n");
+    }
+    stream.write_all(lines.as_bytes()).unwrap();
+    daemon.wait_for_bans(&["203.0.113.2", "203.0.113.3", "2001:db8:1::/64", "2001:db8:2::/64"]);
+    assert_eq!(daemon.metric("portcullis_hits_total", "jail=\"who\""), 18.0);
 }

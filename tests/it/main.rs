@@ -8,7 +8,8 @@ mod fail2ban; // its own filters, unchanged, against its own answers
 mod fail2ban_corners; // made-up filters, with its answers
 mod datagrams; // UDP: nothing is lost without being counted
 mod gate; // packets stop, and flow again
-mod layers; // who may import whom
+mod layers;
+mod lines; // filters that look at several lines, and those for some programs only // who may import whom
 mod metrics;
 mod migrate; // every name, with its labels
 mod never_ban; // who is never shut out

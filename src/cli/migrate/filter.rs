@@ -90,6 +90,7 @@ fn refused(folder: &Path, spec: &str) -> Option<String> {
         quoted(&format!("fail2ban:{spec}"))
     );
     match Plan::from_text("portcullis.toml", &text).err()? {
+        ConfigError::Foreign { what, .. } => Some(what),
         ConfigError::Wrong { what, .. } => Some(what.replacen("jail `it`: ", "", 1)),
         other => Some(other.to_string()),
     }

@@ -100,7 +100,12 @@ pub(super) fn translate(
                 shelf.report.became(section.owner(option), option, "(not enabled)");
             }
         }
-        _ => put_sources(&section, backend, shelf),
+        _ => {
+            let programs = put_sources(&section, backend, shelf);
+            if !programs.is_empty() && table.get("filter").is_some() {
+                table.set("programs", array(&programs));
+            }
+        }
     }
     spared(&section, shelf);
     unequalled(&section, &mut shelf.report);
@@ -160,7 +165,8 @@ fn put_filter(
     }
 }
 
-fn put_sources(section: &Section<'_>, backend: Backend, shelf: &mut Shelf) {
+/// The programs under whose names the jail's lines come, where that is not as they were.
+fn put_sources(section: &Section<'_>, backend: Backend, shelf: &mut Shelf) -> Vec<String> {
     let report = &mut shelf.report;
     let nothing = Located { text: String::new(), place: Default::default() };
     let written = section.get("backend", report).unwrap_or(nothing.clone());
@@ -177,7 +183,7 @@ fn put_sources(section: &Section<'_>, backend: Backend, shelf: &mut Shelf) {
             let reason = "with backend systemd fail2ban reads no file either";
             report.note(path_owner, "logpath", &paths, reason);
         }
-        return;
+        return Vec::new();
     }
     report.became(owner, "backend", "file");
     if !["", "auto", "polling", "pyinotify", "gamin"].contains(&written.text.as_str()) {
@@ -189,9 +195,10 @@ fn put_sources(section: &Section<'_>, backend: Backend, shelf: &mut Shelf) {
         Some(_) if table_is_recidive(section) => {
             report.became(path_owner, "logpath", "jail.kind");
         }
-        Some(paths) => shelf.sources.files(section.name, path_owner, &paths, report),
+        Some(paths) => return shelf.sources.files(section.name, path_owner, &paths, report),
         None => report.note(section.name, "logpath", &nothing, "the jail names no log"),
     }
+    Vec::new()
 }
 
 /// Whether the jail was found to be one that counts bans.

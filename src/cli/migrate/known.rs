@@ -15,6 +15,7 @@ const KEYS: &[(&str, &str, bool)] = &[
     ("server.fail2ban_filters", "\"/etc/fail2ban/filter.d\"", true),
     ("jail", "", true),
     ("jail.filter", "\"sshd\"", true),
+    ("jail.programs", "[\"nginx\"]", true),
     ("jail.enabled", "false", true),
     ("jail.maxretry", "3", true),
     ("jail.findtime", "\"10m\"", true),

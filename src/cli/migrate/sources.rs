@@ -35,14 +35,17 @@ impl Sources {
         }
     }
 
-    /// The jail reads these files.
+    /// The jail reads these files. Hands back the tags under which lines come that no syslog daemon
+    /// wrote; none where there is nothing else.
     pub(super) fn files(
         &mut self,
         jail: &str,
         owner: &str,
         written: &Located,
         report: &mut Report,
-    ) {
+    ) -> Vec<String> {
+        let mut tags: Vec<String> = Vec::new();
+        let mut of_syslog = Vec::new();
         for line in written.text.split('\n').map(str::trim).filter(|line| !line.is_empty()) {
             // fail2ban takes what stands behind the last space for `head` or `tail`.
             let (path, from) = line.rsplit_once(' ').unwrap_or((line, "head"));
@@ -55,12 +58,20 @@ impl Sources {
                 let reason = format!("`{from}` behind the path is neither `head` nor `tail`");
                 report.note(owner, "logpath", &one, &reason);
             }
+            // rsyslog reads a file once, under one tag.
+            let there = self.files.iter().find(|(there, _)| there == path);
+            let first = there.map_or(jail, |(_, jails)| &jails[0]);
             if !is_known("file") {
                 let reason = format!(
                     "files are not read by this version; forward it by rsyslog: {}",
-                    forwarding(jail, path)
+                    forwarding(first, path)
                 );
                 report.note(owner, "logpath", &one, &reason);
+            }
+            match selector(path) {
+                Some(_) => of_syslog.push(path.to_owned()),
+                None if tags.contains(&tag(first)) => {}
+                None => tags.push(tag(first)),
             }
             match self.files.iter_mut().find(|(there, _)| there == path) {
                 Some((_, jails)) if jails.iter().any(|it| it == jail) => {}
@@ -69,6 +80,15 @@ impl Sources {
             }
         }
         report.became(owner, "logpath", "file.paths");
+        if let ([path, ..], false) = (&*of_syslog, tags.is_empty()) {
+            let reason = format!(
+                "`programs` is not written: the jail reads {path}, which syslog writes, and other \
+                 files; make two jails of it, or the others' lines are not found"
+            );
+            report.note(owner, "logpath", written, &reason);
+            tags.clear();
+        }
+        tags
     }
 
     /// As written down.
@@ -95,18 +115,44 @@ impl Sources {
 
 /// How the lines of a file get here as long as files are not read.
 fn forwarding(jail: &str, path: &str) -> String {
-    match SYSLOG.iter().find(|(paths, _)| paths.contains(&path)) {
-        Some((_, selector)) => format!("`{selector} @@127.0.0.1:5514`"),
+    match selector(path) {
+        Some(selector) => format!("`{selector} @@127.0.0.1:5514`"),
         None => format!(
-            "`input(type=\"imfile\" File=\"{path}\" Tag=\"{jail}:\")` and `*.* @@127.0.0.1:5514`"
+            "`input(type=\"imfile\" File=\"{path}\" Tag=\"{}:\")` and `*.* @@127.0.0.1:5514`",
+            tag(jail)
         ),
     }
 }
 
+/// What a syslog daemon writes into a file, if it does.
+fn selector(path: &str) -> Option<&'static str> {
+    SYSLOG.iter().find(|(paths, _)| paths.contains(&path)).map(|(_, selector)| *selector)
+}
+
+/// The tag for the lines of a file that the jail reads. rsyslog forwards 32 bytes of one, and the last
+/// is a colon (RFC 3164 section 4.1.3).
+fn tag(jail: &str) -> String {
+    let plain = |c: char| if c.is_ascii_alphanumeric() || "_-.".contains(c) { c } else { '-' };
+    jail.chars().map(plain).take(31).collect()
+}
+
 /// Files that a syslog daemon writes, and what it writes there.
-const SYSLOG: [(&[&str], &str); 4] = [
+const SYSLOG: [(&[&str], &str); 5] = [
     (&["/var/log/auth.log", "/var/log/secure"], "auth,authpriv.*"),
     (&["/var/log/mail.log", "/var/log/mail", "/var/log/maillog"], "mail.*"),
+    (&["/var/log/mail.warn"], "mail.warn"),
     (&["/var/log/daemon.log"], "daemon.*"),
     (&["/var/log/syslog", "/var/log/messages", "/var/log/user.log"], "*.*"),
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tag_is_one_word() {
+        assert_eq!(tag("nginx-http-auth"), "nginx-http-auth");
+        assert_eq!(tag("a b:[*]"), "a-b----");
+        assert_eq!(tag(&"é".repeat(40)), "-".repeat(31));
+    }
+}

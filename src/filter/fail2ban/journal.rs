@@ -2,9 +2,9 @@
 //! judged, and sessions are kept.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use super::dates::{DateDetector, NoTime};
+use super::dates::DateDetector;
+use super::log::Log;
 use super::rules::{Outcome, Rules};
 use super::sessions::{Sessions, Verdict};
 use crate::filter::python::{Memory, OutOfSteps};
@@ -14,12 +14,10 @@ use crate::model::Timestamp;
 #[derive(Debug)]
 pub struct Journal {
     rules: Arc<Rules>,
-    fresh: DateDetector,
     dates: DateDetector,
+    log: Log,
     sessions: Sessions,
     memory: Memory,
-    buffer: Vec<Vec<u8>>,
-    last: Option<Timestamp>,
 }
 
 /// What a line came to.
@@ -49,12 +47,10 @@ impl Journal {
     pub fn new(rules: Arc<Rules>, dates: DateDetector) -> Journal {
         Journal {
             rules,
-            fresh: dates.clone(),
             dates,
+            log: Log::default(),
             sessions: Sessions::default(),
             memory: Memory::new(),
-            buffer: Vec::new(),
-            last: None,
         }
     }
 
@@ -63,11 +59,9 @@ impl Journal {
     /// # Errors
     /// When a pattern with back-references needs more steps than a line is worth.
     pub fn line(&mut self, line: &[u8], now: Timestamp) -> Result<Judged, OutOfSteps> {
-        let Some((text, date)) = self.dated(line, now) else { return Ok(Judged::Missed) };
-        self.buffer.push(text);
-        self.keep_to_bounds();
-        let rules = Arc::clone(&self.rules);
-        Ok(match rules.judge(&mut self.buffer, &mut self.memory)? {
+        let Journal { rules, dates, log, memory, .. } = self;
+        let (outcome, date) = log.dated(rules, dates, line, now, memory)?;
+        Ok(match outcome {
             Outcome::Missed => Judged::Missed,
             Outcome::Ignored => Judged::Ignored,
             Outcome::Matched(found) => Judged::Hit(Hit {
@@ -78,47 +72,9 @@ impl Journal {
         })
     }
 
-    /// As many lines as the filter asks for, and not more bytes than are worth joining at each line.
-    fn keep_to_bounds(&mut self) {
-        let mut bytes: usize = self.buffer.iter().map(Vec::len).sum();
-        let mut surplus = self.buffer.len().saturating_sub(self.rules.max_lines());
-        bytes -= self.buffer[..surplus].iter().map(Vec::len).sum::<usize>();
-        while bytes > MOST_BYTES && surplus + 1 < self.buffer.len() {
-            bytes -= self.buffer[surplus].len();
-            surplus += 1;
-        }
-        self.buffer.drain(..surplus);
-    }
-
     /// Forgets every line so far: the next is judged alone.
     pub fn forget(&mut self) {
-        self.dates.clone_from(&self.fresh);
+        self.log = Log::default();
         self.sessions = Sessions::default();
-        self.buffer.clear();
-        self.last = None;
-    }
-
-    /// The line without its date, and the date. `None`: fail2ban fails on such a line.
-    fn dated(&mut self, line: &[u8], now: Timestamp) -> Option<(Vec<u8>, Option<Timestamp>)> {
-        let recent = self.last.filter(|last| *last > now.before(RECENT));
-        let Some(found) = self.dates.find(line, now) else {
-            return Some((line.to_vec(), recent));
-        };
-        let without = || [&line[..found.date.start], &line[found.date.end..]].concat();
-        match found.time {
-            Ok(time) => {
-                self.last = Some(time);
-                Some((without(), Some(time)))
-            }
-            Err(NoTime::Empty) => Some((line.to_vec(), Some(recent.unwrap_or(now)))),
-            Err(NoTime::Unreadable) if recent.is_some() => Some((line.to_vec(), recent)),
-            Err(NoTime::Unreadable) => Some((without(), None)),
-            Err(NoTime::Fatal) => None,
-        }
     }
 }
-
-/// A line without a date happened when the last dated one did, if that is no older than this.
-const RECENT: Duration = Duration::from_secs(60);
-/// What the lines of a filter with `maxlines` hold together; the last line is kept in any case.
-const MOST_BYTES: usize = 256 * 1024;

@@ -9,6 +9,7 @@ use regex_syntax::hir::{Class, ClassBytes, ClassBytesRange, Hir, Repetition};
 
 use super::combine::Combine;
 use super::conf::{Definition, Located};
+use super::needs::{Needs, Seen};
 use super::tags;
 use crate::filter::python::{
     Memory, Options, OutOfSteps, Regex, Superset, superset, without_looks,
@@ -24,6 +25,8 @@ pub struct Rules {
     fails: Vec<Rule>,
     ignores: Vec<Rule>,
     max_lines: usize,
+    /// None where a line matters that no `failregex` matches.
+    needs: Option<Needs>,
 }
 
 /// One pattern.
@@ -99,7 +102,13 @@ impl Rules {
             .collect::<Result<Vec<_>, _>>()?;
         let ignores = definition.ignoreregex.iter().map(one).collect::<Result<_, _>>()?;
         let max_lines = (definition.maxlines as usize).clamp(1, MOST_LINES);
-        Ok(Rules { name: definition.name.clone(), prefix, fails, ignores, max_lines })
+        let mut rules =
+            Rules { name: definition.name.clone(), prefix, fails, ignores, max_lines, needs: None };
+        // `prefregex` changes the lines that are kept.
+        if rules.prefix.is_none() && !rules.ignores_first() {
+            rules.needs = Some(Needs::new(rules.fails.iter().map(|rule| &rule.regex)));
+        }
+        Ok(rules)
     }
 
     /// How many patterns there are: prefix, failures, ignores.
@@ -119,10 +128,7 @@ impl Rules {
         let mut seen = joined(buffer);
         // With few ignore patterns it is cheaper to ask them first, of the whole line; fail2ban
         // decides so, and it matters because otherwise they see only what `prefregex` left.
-        if !self.ignores.is_empty()
-            && self.ignores.len() + 2 < self.fails.len()
-            && self.is_ignored(&seen, memory)?
-        {
+        if self.ignores_first() && self.is_ignored(&seen, memory)? {
             return Ok(Outcome::Ignored);
         }
         // What a match uses up matters only to the lines behind it.
@@ -189,6 +195,21 @@ impl Rules {
     /// How many lines the filter looks at together.
     pub fn max_lines(&self) -> usize {
         self.max_lines
+    }
+
+    /// What of a line a match could need.
+    pub(super) fn seen(&self, line: &[u8]) -> Seen {
+        self.needs.as_ref().map(|needs| needs.seen(line)).unwrap_or_default()
+    }
+
+    /// Whether lines in which this stands can match: if not, [`judge`](Rules::judge) would miss
+    /// them, and leave them as they are.
+    pub(super) fn may_match(&self, seen: impl Iterator<Item = Seen>) -> bool {
+        self.needs.as_ref().is_none_or(|needs| needs.may_match(seen))
+    }
+
+    fn ignores_first(&self) -> bool {
+        !self.ignores.is_empty() && self.ignores.len() + 2 < self.fails.len()
     }
 
     fn is_ignored(&self, text: &[u8], memory: &mut Memory) -> Result<bool, OutOfSteps> {
