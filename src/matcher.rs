@@ -18,6 +18,7 @@
 mod automaton;
 mod compile;
 mod extract;
+mod gates;
 mod nearest;
 
 pub use automaton::{Header, Subject};
@@ -28,13 +29,14 @@ pub use nearest::Nearest;
 use regex_automata::meta;
 
 use crate::filter::{Filter, fail2ban};
-use automaton::{Automaton, Cache};
+use automaton::Cache;
+use gates::{Caches, Gates};
 
 /// The compiled form of a list of filters. Shared, read-only.
 #[derive(Debug)]
 pub struct Matcher {
-    automaton: Automaton,
-    /// In the order of the automaton's first gates: filter by filter, its ignores first.
+    gates: Gates,
+    /// In the order of the first gates: filter by filter, its ignores first.
     rules: Vec<Rule>,
     /// In the order of its other gates.
     foreign_gates: Vec<ForeignGate>,
@@ -45,7 +47,7 @@ pub struct Matcher {
 /// line is matched with.
 #[derive(Debug)]
 pub struct Scratch {
-    cache: Cache,
+    caches: Caches,
     /// Gates that the line opened, in order.
     opened: Vec<u32>,
     /// Exact engines' memory, made when a rule is first checked.
@@ -113,7 +115,7 @@ impl Matcher {
     /// Working memory for one thread. Memory of another matcher must not be used with this one.
     pub fn scratch(&self) -> Scratch {
         Scratch {
-            cache: self.automaton.cache(),
+            caches: self.gates.caches(),
             opened: Vec::with_capacity(64),
             exact: self.rules.iter().map(|_| None).collect(),
         }
@@ -122,10 +124,9 @@ impl Matcher {
     /// Runs the automaton over a line: which gates open? Whether any does.
     #[inline]
     pub fn scan(&self, subject: &Subject<'_>, scratch: &mut Scratch) -> bool {
-        let Scratch { cache, opened, .. } = scratch;
-        opened.clear();
+        let Scratch { caches, opened, .. } = scratch;
         let program = base_name(subject.program);
-        self.automaton.scan(&Subject { program, ..*subject }, cache, opened);
+        self.gates.scan(&Subject { program, ..*subject }, caches, opened);
         if opened.is_empty() {
             return false;
         }
@@ -143,7 +144,7 @@ impl Matcher {
         scratch: &mut Scratch,
         each: impl FnMut(Found<'t, '_>),
     ) {
-        if self.scan(&Subject { program, text, header: Header::None }, scratch) {
+        if self.scan(&Subject { program, text, header: Header::None, line: b"" }, scratch) {
             self.extract(text, scratch, each);
         }
     }
@@ -170,7 +171,13 @@ impl Matcher {
 
     /// States of the NFA that all gates together have, and the bytes that they take.
     pub fn gates_size(&self) -> (usize, usize) {
-        self.automaton.size()
+        self.gates.size()
+    }
+
+    /// How many gates roam: they stay possible to the end of any line, and so have an automaton that
+    /// runs only where one of their words stands.
+    pub fn roaming(&self) -> usize {
+        self.gates.roaming().len()
     }
 
     /// How many filters and patterns (ignore patterns included) were compiled.
@@ -182,22 +189,22 @@ impl Matcher {
 impl Scratch {
     /// Bytes that the automaton's cache holds now.
     pub fn cache_bytes(&self) -> usize {
-        self.cache.bytes()
+        self.caches.sum(Cache::bytes)
     }
 
     /// How often the cache was full and forgot what was rare.
     pub fn cache_clears(&self) -> usize {
-        self.cache.clears()
+        self.caches.sum(Cache::clears)
     }
 
     /// How many states were ever built.
     pub fn states_built(&self) -> u64 {
-        self.cache.built()
+        self.caches.sum(Cache::built)
     }
 
     /// How many states the cache holds.
     pub fn states(&self) -> usize {
-        self.cache.states()
+        self.caches.sum(Cache::states)
     }
 }
 

@@ -156,7 +156,7 @@ impl Worker {
         let Worker { rules, parser, scratch, foreign, told } = self;
         let message = parser.parse(line);
         let header = rules.foreign.header(line, &message, foreign);
-        let subject = Subject { program: message.app, text: message.text, header };
+        let subject = Subject { program: message.app, text: message.text, header, line };
         if !rules.matcher.scan(&subject, scratch) && !rules.foreign.keeps_lines() {
             return message;
         }

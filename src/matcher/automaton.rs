@@ -46,6 +46,8 @@ pub struct Subject<'a> {
     pub text: &'a [u8],
     /// What stands around the program, for foreign gates.
     pub header: Header<'a>,
+    /// The line as it came, of which program and text are parts; empty when there is none.
+    pub line: &'a [u8],
 }
 
 /// What foreign gates read before the text.
@@ -121,7 +123,7 @@ impl Automaton {
     /// Fills `opened` with the gates that the subject opens, each once, in no order.
     pub(super) fn scan(&self, subject: &Subject<'_>, cache: &mut Cache, opened: &mut Vec<u32>) {
         cache.lines = cache.lines.wrapping_add(1);
-        let Subject { program, text, header } = *subject;
+        let Subject { program, text, header, .. } = *subject;
         let is_nobodys = program.iter().any(|byte| matches!(*byte, NUMBERED | PLAIN));
         match header {
             Header::None => {}
@@ -136,6 +138,28 @@ impl Automaton {
         if !is_nobodys {
             self.walk(NATIVE, &[program, &[PLAIN], text], cache, opened);
         }
+    }
+
+    /// The gates that a subject leaves possible, and that are not open.
+    pub(super) fn left(&self, subject: &Subject<'_>, cache: &mut Cache) -> Vec<u32> {
+        let Subject { program, text, header, .. } = *subject;
+        let mut pieces = vec![program, &[PLAIN], text];
+        let mut state = cache.starts[NATIVE];
+        if let Header::Host { name, is_numbered } = header {
+            state = cache.starts[HOST];
+            let separator: &[u8] = if is_numbered { &[NUMBERED] } else { &[PLAIN] };
+            pieces = vec![name, b" ", program, separator, text];
+        }
+        for piece in pieces {
+            match self.feed::<false>(state, piece, cache, &mut Vec::new()) {
+                Some(reached) => state = reached,
+                None => return Vec::new(),
+            }
+        }
+        let states = &cache.sets[usize::from(state)].states;
+        let mut gates: Vec<u32> = states.iter().map(|at| self.nfa.owner[*at as usize]).collect();
+        gates.dedup();
+        gates
     }
 
     fn walk(&self, start: usize, pieces: &[&[u8]], cache: &mut Cache, opened: &mut Vec<u32>) {

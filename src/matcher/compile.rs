@@ -3,7 +3,8 @@
 use regex_automata::meta;
 use regex_syntax::hir::Hir;
 
-use super::automaton::{Automaton, PLAIN};
+use super::automaton::PLAIN;
+use super::gates::Gates;
 use super::{FilterId, ForeignGate, Matcher, Named, Rule};
 use crate::filter::{Filter, Pattern, fail2ban, syntax};
 
@@ -60,16 +61,17 @@ pub(super) fn compile(
             foreign_hirs.push(gate.hir);
         }
     }
-    let automaton = Automaton::new(&gates, &foreign_hirs, cache).map_err(|(at, why)| {
-        match foreign_gates.get(at.wrapping_sub(rules.len())) {
-            Some(gate) => CompileError::Foreign {
-                filter: foreign[usize::from(gate.filter)].rules.name.clone(),
-                why,
-            },
-            None => too_large(pattern_at(filters, at), &why),
-        }
-    })?;
-    Ok(Matcher { automaton, rules, foreign_gates, filters: filters.iter().map(named).collect() })
+    let gates =
+        Gates::new(&gates, &foreign_hirs, cache).map_err(|(at, why)| {
+            match foreign_gates.get(at.wrapping_sub(rules.len())) {
+                Some(gate) => CompileError::Foreign {
+                    filter: foreign[usize::from(gate.filter)].rules.name.clone(),
+                    why,
+                },
+                None => too_large(pattern_at(filters, at), &why),
+            }
+        })?;
+    Ok(Matcher { gates, rules, foreign_gates, filters: filters.iter().map(named).collect() })
 }
 
 fn named(filter: &Filter) -> Named {

@@ -45,12 +45,19 @@ impl Nearest {
 
 /// The longest run of fixed bytes that every match contains.
 fn longest(hir: &Hir) -> Option<Vec<u8>> {
+    let mut all = Vec::new();
+    literals(hir, &mut all);
+    all.into_iter().max_by_key(Vec::len)
+}
+
+/// Adds the runs of fixed bytes that every match contains.
+pub(super) fn literals(hir: &Hir, all: &mut Vec<Vec<u8>>) {
     match hir.kind() {
-        HirKind::Literal(literal) => Some(literal.0.to_vec()),
-        HirKind::Capture(capture) => longest(&capture.sub),
-        HirKind::Concat(parts) => parts.iter().filter_map(longest).max_by_key(Vec::len),
-        HirKind::Repetition(repetition) if repetition.min > 0 => longest(&repetition.sub),
-        _ => None,
+        HirKind::Literal(literal) => all.push(literal.0.to_vec()),
+        HirKind::Capture(capture) => literals(&capture.sub, all),
+        HirKind::Concat(parts) => parts.iter().for_each(|part| literals(part, all)),
+        HirKind::Repetition(repetition) if repetition.min > 0 => literals(&repetition.sub, all),
+        _ => {}
     }
 }
 

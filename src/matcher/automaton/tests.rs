@@ -70,7 +70,7 @@ fn a_program_that_holds_a_separator_is_nobodys() {
     let mut cache = automaton.cache();
     for program in [&b"door\x1fshut 1 by a"[..], b"door\x1eshut 1 by a", b"\x1f"] {
         let mut found = Vec::new();
-        let subject = Subject { program, text: b"shut 1 by a", header: Header::None };
+        let subject = Subject { program, text: b"shut 1 by a", header: Header::None, line: b"" };
         automaton.scan(&subject, &mut cache, &mut found);
         assert!(found.is_empty(), "{program:?}");
     }
@@ -154,7 +154,7 @@ fn opened(automaton: &Automaton, cache: &mut Cache, line: &Line) -> Vec<u32> {
     };
     let (program, text) = (line.program.as_bytes(), line.text.as_bytes());
     let mut found = Vec::new();
-    automaton.scan(&Subject { program, text, header }, cache, &mut found);
+    automaton.scan(&Subject { program, text, header, line: b"" }, cache, &mut found);
     found.sort_unstable();
     let count = found.len();
     found.dedup();

@@ -1,0 +1,176 @@
+//! All gates, in two automata, so that most of a line need not be read.
+//!
+//! Most patterns say early whom they are for: after the program and a word or two of a line that is
+//! none of theirs, nothing of them is left. A few *roam*: `.*Googlebot` stays possible to the last
+//! byte of every line. With them in the same automaton, no line is ever over before its end. So those
+//! have an automaton apart, which runs only on lines that contain one of the words that they cannot
+//! do without; and the words are looked for all at once, sixteen or thirty-two bytes at a time (Teddy,
+//! of the crate aho-corasick).
+
+use aho_corasick::packed::{Builder, Searcher};
+use regex_syntax::hir::Hir;
+
+use super::automaton::{Automaton, Cache, Header, PLAIN, Subject};
+use super::nearest::literals;
+
+/// The gates, compiled. Shared, read-only.
+#[derive(Debug)]
+pub(super) struct Gates {
+    routed: Part,
+    /// The gates that roam, and their words.
+    roaming: Option<(Part, Searcher)>,
+}
+
+#[derive(Debug)]
+struct Part {
+    automaton: Automaton,
+    /// By gate of the automaton: the gate.
+    gates: Vec<u32>,
+}
+
+/// One thread's working memory.
+#[derive(Debug)]
+pub(super) struct Caches {
+    routed: Cache,
+    roaming: Option<Cache>,
+}
+
+impl Gates {
+    /// Compiles gates; those of `native` read program and text, those of `foreign` a line. A thread
+    /// will keep at most about `bytes`.
+    ///
+    /// The error names the gate at fault, counted through both lists.
+    pub(super) fn new(
+        native: &[Hir],
+        foreign: &[Hir],
+        bytes: usize,
+    ) -> Result<Gates, (usize, String)> {
+        let all = Automaton::new(native, foreign, bytes)?;
+        let words = roaming(&all, native, foreign);
+        let mut builder = Builder::new();
+        builder.extend(words.iter().map(|(_, word)| word));
+        let searcher = (!words.is_empty()).then(|| builder.build()).flatten();
+        let Some(searcher) = searcher else {
+            // None roams, or this processor has no such instructions.
+            let gates = (0..(native.len() + foreign.len()) as u32).collect();
+            return Ok(Gates { routed: Part { automaton: all, gates }, roaming: None });
+        };
+        let roams = |gate: usize| words.iter().any(|(it, _)| *it as usize == gate);
+        let part = |roaming: bool, bytes: usize| {
+            let mut gates = Vec::new();
+            let mut of = |hirs: &[Hir], first: usize| -> Vec<Hir> {
+                let chosen = (0..hirs.len()).filter(|at| roams(first + at) == roaming);
+                let take = |at: usize| {
+                    gates.push((first + at) as u32);
+                    hirs[at].clone()
+                };
+                chosen.map(take).collect()
+            };
+            let (native_part, foreign_part) = (of(native, 0), of(foreign, native.len()));
+            let automaton = Automaton::new(&native_part, &foreign_part, bytes);
+            let automaton = automaton.map_err(|(at, why)| (gates[at] as usize, why))?;
+            Ok::<_, (usize, String)>(Part { automaton, gates })
+        };
+        Ok(Gates {
+            routed: part(false, bytes - bytes / ROAMING_SHARE)?,
+            roaming: Some((part(true, bytes / ROAMING_SHARE)?, searcher)),
+        })
+    }
+
+    /// Working memory for one thread.
+    pub(super) fn caches(&self) -> Caches {
+        Caches {
+            routed: self.routed.automaton.cache(),
+            roaming: self.roaming.as_ref().map(|(part, _)| part.automaton.cache()),
+        }
+    }
+
+    /// Fills `opened` with the gates that the subject opens, in no order.
+    #[inline]
+    pub(super) fn scan(&self, subject: &Subject<'_>, caches: &mut Caches, opened: &mut Vec<u32>) {
+        opened.clear();
+        self.routed.scan(subject, &mut caches.routed, opened);
+        if let (Some((part, words)), Some(cache)) = (&self.roaming, &mut caches.roaming) {
+            let is_in = |text| words.find(text).is_some();
+            if match subject.line {
+                [] => is_in(subject.text) || is_in(subject.program),
+                line => is_in(line),
+            } {
+                part.scan(subject, cache, opened);
+            }
+        }
+    }
+
+    /// States of the NFA, and the bytes that they take.
+    pub(super) fn size(&self) -> (usize, usize) {
+        let roaming = self.roaming.iter().map(|(part, _)| part);
+        let sizes = roaming.chain([&self.routed]).map(|part| part.automaton.size());
+        sizes.fold((0, 0), |sum, it| (sum.0 + it.0, sum.1 + it.1))
+    }
+
+    /// The gates that roam.
+    pub(super) fn roaming(&self) -> &[u32] {
+        self.roaming.as_ref().map_or(&[], |(part, _)| &part.gates)
+    }
+}
+
+impl Part {
+    #[inline]
+    fn scan(&self, subject: &Subject<'_>, cache: &mut Cache, opened: &mut Vec<u32>) {
+        let before = opened.len();
+        self.automaton.scan(subject, cache, opened);
+        opened[before..].iter_mut().for_each(|gate| *gate = self.gates[*gate as usize]);
+    }
+}
+
+impl Caches {
+    /// Of both together: what `of` counts in one.
+    pub(super) fn sum<T: std::iter::Sum>(&self, of: impl Fn(&Cache) -> T) -> T {
+        self.roaming.iter().chain([&self.routed]).map(of).sum()
+    }
+}
+
+/// The gates that a line of nobody's leaves possible, and the word of each; only if all of them have one
+/// that tells, and are few enough to look for.
+fn roaming(all: &Automaton, native: &[Hir], foreign: &[Hir]) -> Vec<(u32, Vec<u8>)> {
+    let mut cache = all.cache();
+    let text = "zq ".repeat(24);
+    let mut gates = Vec::new();
+    for is_numbered in [false, true] {
+        let header = Header::Host { name: b"zq", is_numbered };
+        let subject = Subject { program: b"zq", text: text.as_bytes(), header, line: b"" };
+        gates.extend(all.left(&subject, &mut cache));
+    }
+    gates.sort_unstable();
+    gates.dedup();
+    let hir = |gate: u32| native.iter().chain(foreign).nth(gate as usize);
+    let with_word = |gate: u32| Some((gate, word(hir(gate)?)?));
+    let mut words: Vec<_> = gates.into_iter().filter_map(with_word).collect();
+    words.truncate(MOST_WORDS);
+    words
+}
+
+/// The longest word that every line of the gate contains, in whatever order a header has its parts.
+///
+/// So it holds nothing that stands between the parts: a colon and brackets around the process id, a
+/// separator, and no space at its ends.
+fn word(gate: &Hir) -> Option<Vec<u8>> {
+    let mut all = Vec::new();
+    literals(gate, &mut all);
+    let between = |byte: &u8| matches!(*byte, b':' | b'[' | b']' | PLAIN | b'\n');
+    let pieces = all.iter().flat_map(|literal| literal.split(between));
+    let longest = pieces.map(<[u8]>::trim_ascii).max_by_key(|piece| piece.len())?;
+    (longest.len() >= TELLING).then(|| longest.to_vec())
+}
+
+/// The part of the memory that gates get which roam.
+const ROAMING_SHARE: usize = 4;
+
+/// Shorter words stand in every other line.
+const TELLING: usize = 5;
+
+/// Teddy looks for so many at about the speed of few.
+const MOST_WORDS: usize = 48;
+
+#[cfg(test)]
+mod tests;
