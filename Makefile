@@ -3,10 +3,13 @@
 CARGO ?= cargo
 
 # Debian's packages that the tests talk to, and the program that shows each is there.
-TEST_PACKAGES = rsyslog:rsyslogd nftables:nft
+TEST_PACKAGES = rsyslog:rsyslogd nftables:nft valgrind:valgrind
+
+# Rivals of the benches that are no crates: package, and a file of it.
+BENCH_PACKAGES = libvectorscan-dev:/usr/include/hs/hs.h
 
 .DEFAULT_GOAL := help
-.PHONY: help test test-packages fail2ban check bench demo
+.PHONY: help test test-packages bench-packages fail2ban check instructions bench demo
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 24
@@ -20,8 +23,14 @@ check: ## Formatting and lints, as CI wants them
 	$(CARGO) fmt --check
 	$(CARGO) clippy --all-targets -- -D warnings
 
-bench: ## Measure
-	$(CARGO) bench
+instructions: test-packages fail2ban ## Count what a line costs; UPDATE=1 writes the bound anew
+	PORTCULLIS_INSTRUCTIONS_UPDATE=$(UPDATE) $(CARGO) bench --quiet --bench instructions
+
+bench: bench-packages fail2ban ## Measure, beside rivals
+	-$(CARGO) build --quiet --release --manifest-path benches/fail2ban-rs/Cargo.toml --target-dir target/fail2ban-rs
+	$(CARGO) bench --features rivals --bench matching
+	$(CARGO) bench --features rivals --bench fail2ban
+	$(CARGO) bench --features rivals --bench ingest
 
 demo: ## See a gate fall, in namespaces of its own; needs no root
 	$(CARGO) run --release -- demo
@@ -40,17 +49,28 @@ test-packages:
 	for pair in $(TEST_PACKAGES); do \
 		PATH="$$PATH:/usr/sbin:/sbin" command -v "$${pair#*:}" >/dev/null || missing="$$missing $${pair%:*}"; \
 	done; \
-	test -n "$$missing" || exit 0; \
-	install="apt-get install --yes --no-install-recommends$$missing"; \
-	if ! command -v apt-get >/dev/null; then \
-		echo "make test: please install$$missing; without apt-get I cannot" >&2; exit 1; \
-	elif test "$$(id -u)" = 0; then as=env; \
-	elif sudo -n true 2>/dev/null; then as="sudo -n env"; \
-	else \
-		echo "make test: not root, and sudo wants a password. Please run:" >&2; \
-		echo "    sudo $$install" >&2; \
-		echo "or, without the tests that need$$missing: cargo test" >&2; exit 1; \
-	fi; \
-	echo "make test: installing$$missing"; \
-	$$as DEBIAN_FRONTEND=noninteractive apt-get update --quiet && \
-	$$as DEBIAN_FRONTEND=noninteractive $$install
+	$(INSTALL)
+
+bench-packages:
+	@missing=; \
+	for pair in $(BENCH_PACKAGES); do \
+		test -e "$${pair#*:}" || missing="$$missing $${pair%:*}"; \
+	done; \
+	$(INSTALL)
+
+define INSTALL
+test -n "$$missing" || exit 0; \
+install="apt-get install --yes --no-install-recommends$$missing"; \
+if ! command -v apt-get >/dev/null; then \
+	echo "make: please install$$missing; without apt-get I cannot" >&2; exit 1; \
+elif test "$$(id -u)" = 0; then as=env; \
+elif sudo -n true 2>/dev/null; then as="sudo -n env"; \
+else \
+	echo "make: not root, and sudo wants a password. Please run:" >&2; \
+	echo "    sudo $$install" >&2; \
+	echo "or, without what needs$$missing: cargo test, cargo bench" >&2; exit 1; \
+fi; \
+echo "make: installing$$missing"; \
+$$as DEBIAN_FRONTEND=noninteractive apt-get update --quiet && \
+$$as DEBIAN_FRONTEND=noninteractive $$install
+endef

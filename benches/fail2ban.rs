@@ -8,21 +8,19 @@
 //! long each of us runs.
 
 #[expect(dead_code, reason = "the other benches use the rest")]
+mod measure;
+#[expect(dead_code, reason = "the other benches use the rest")]
 mod traffic;
 
 use std::hint::black_box;
-use std::io::Write;
-use std::path::{Path, PathBuf};
-use std::process::Command;
-use std::sync::Arc;
 use std::time::Instant;
 
-use nix::sys::resource::{UsageWho, getrusage};
-use portcullis::filter::fail2ban::conf::{self, Definition};
-use portcullis::filter::fail2ban::dates::{DateDetector, Zone};
-use portcullis::filter::fail2ban::{Journal, Judged, Rules};
-use portcullis::filter::{Filter, Library};
-use traffic::{Generator, NOW};
+use measure::{cpu_seconds, fail2ban_regex, resident};
+use portcullis::filter::fail2ban::conf::Definition;
+use portcullis::filter::fail2ban::dates::DateDetector;
+use portcullis::filter::fail2ban::{Journal, Judged};
+use traffic::fail2ban::{compile, dates, definitions, unpacked, utc};
+use traffic::{Generator, NOW, shipped};
 
 fn main() {
     let Some(package) = unpacked() else {
@@ -30,7 +28,7 @@ fn main() {
         return;
     };
     let seconds = seconds();
-    println!("machine   {}", traffic::machine());
+    measure::head();
     let before = resident();
     let started = cpu_seconds();
     let definitions = definitions(&package);
@@ -59,8 +57,9 @@ fn main() {
     let given_up: u64 = jails.iter().map(|jail| jail.given_up).sum();
     let at = jails.iter().position(|jail| jail.name == "sshd").expect("fail2ban has sshd");
     let one = rate(&log, &mut jails[at..=at], seconds / 2.0);
-    let dates = dates_only(&log, seconds / 4.0);
-    let theirs = rival(&package, &log, seconds);
+    let dates_alone = dates_only(&log, seconds / 4.0);
+    let lines = log.lines.iter().map(|line| line.as_bytes());
+    let theirs = fail2ban_regex::rate(&package, lines, seconds);
 
     println!("measured  {hits} hits, {given_up} given up, {warm:.0} MB more once warm\n");
     println!("{:<42} {:>11} {:>9}", "", "lines/s", "ratio");
@@ -68,8 +67,8 @@ fn main() {
     println!("{:<42} {one:>11.0} {:>8.2}x", "ours, sshd alone", one / theirs);
     let name = format!("ours, all {} filters, one by one", jails.len());
     println!("{name:<42} {all:>11.0} {:>8.2}x", all / theirs);
-    let (name, each) = ("ours, dates alone, for one filter", 1e6 / dates);
-    println!("{name:<42} {dates:>11.0}           {each:.2} µs a line\n");
+    let (name, each) = ("ours, dates alone, for one filter", 1e6 / dates_alone);
+    println!("{name:<42} {dates_alone:>11.0}           {each:.2} µs a line\n");
     println!("where the time of all goes");
     for jail in jails.iter().take(6) {
         println!("{:>6.1} %  {}", jail.seconds * 100.0 / spent, jail.name);
@@ -88,11 +87,9 @@ struct Jail {
 
 impl Jail {
     fn new(definition: &Definition) -> Jail {
-        let rules = Rules::new(definition).unwrap_or_else(|e| panic!("{}: {e}", definition.name));
-        let pattern = definition.datepattern.as_ref().map(|it| &*it.text);
-        let dates = DateDetector::new(pattern, &utc()).expect("fail2ban's own date patterns");
-        let patterns = rules.size();
-        let journal = Journal::new(Arc::new(rules), dates);
+        let rules = compile(definition);
+        let patterns = rules.rules.size();
+        let journal = Journal::new(rules.rules, dates(definition));
         let name = definition.name.clone();
         Jail { name, journal, patterns, seconds: 0.0, hits: 0, given_up: 0 }
     }
@@ -146,36 +143,6 @@ fn dates_only(log: &Log, seconds: f64) -> f64 {
     lines as f64 / (cpu_seconds() - started)
 }
 
-/// Lines a second of `fail2ban-regex` with its sshd filter, by its own count.
-fn rival(package: &Path, log: &Log, seconds: f64) -> f64 {
-    let file = std::env::temp_dir().join(format!("portcullis-bench-{}.log", std::process::id()));
-    let count = log.lines.len().min((seconds * 9_000.0) as usize);
-    let write = || -> std::io::Result<()> {
-        let mut out = std::io::BufWriter::new(std::fs::File::create(&file)?);
-        log.lines[..count].iter().try_for_each(|line| writeln!(out, "{line}"))?;
-        out.flush()
-    };
-    write().unwrap_or_else(|e| panic!("{}: {e}", file.display()));
-    let output = Command::new("python3")
-        .arg(package.join("usr/bin/fail2ban-regex"))
-        // As fail2ban works: the first pattern that matches, and nothing kept for a report.
-        .args(["--no-check-all", "--print-no-missed", "--print-no-ignored"])
-        .arg(&file)
-        .arg(package.join("etc/fail2ban/filter.d/sshd.conf"))
-        .env("PYTHONPATH", package.join("usr/lib/python3/dist-packages"))
-        .env("TZ", "UTC")
-        .output()
-        .expect("python3 runs fail2ban-regex");
-    _ = std::fs::remove_file(&file);
-    let text = String::from_utf8_lossy(&output.stdout);
-    let took =
-        text.split("[processed in ").nth(1).and_then(|it| it.split(' ').next()?.parse().ok());
-    let took: f64 = took.unwrap_or_else(|| {
-        panic!("fail2ban-regex: {text}{}", String::from_utf8_lossy(&output.stderr))
-    });
-    count as f64 / took
-}
-
 /// The generated log as a file has it: without the priority.
 struct Log {
     lines: Vec<String>,
@@ -183,65 +150,14 @@ struct Log {
 
 impl Log {
     fn new(lines: usize) -> Log {
-        let library = Library::default();
-        let names = library.names().expect("built-in filters have names");
-        let load = |name: &String| library.load(name).expect("shipped filters load");
-        let filters: Vec<Filter> = names.iter().map(load).collect();
-        let log = Generator::new(&filters).log(lines, 6, 2);
-        let text = |line: &[u8]| String::from_utf8_lossy(line).into_owned();
-        let bare = |line: String| match line.split_once('>') {
-            Some((priority, rest)) if priority.len() < 5 => rest.to_owned(),
-            _ => line,
-        };
-        Log { lines: log.lines().map(text).map(bare).collect() }
+        let log = Generator::new(&shipped()).log(lines, 6, 2);
+        let text = |line| String::from_utf8_lossy(fail2ban_regex::bare(line)).into_owned();
+        Log { lines: log.lines().map(text).collect() }
     }
 
     fn bytes_a_line(&self) -> usize {
         self.lines.iter().map(String::len).sum::<usize>() / self.lines.len()
     }
-}
-
-/// Every filter of the package; files that others include are none.
-fn definitions(package: &Path) -> Vec<Definition> {
-    let folder = package.join("etc/fail2ban");
-    let entries = std::fs::read_dir(folder.join("filter.d")).expect("the package has filter.d");
-    let mut paths: Vec<PathBuf> = entries.map(|entry| entry.expect("readable").path()).collect();
-    paths.sort();
-    let is_filter = |path: &PathBuf| {
-        let text = std::fs::read_to_string(path).unwrap_or_default();
-        path.extension().is_some_and(|it| it == "conf")
-            && text.contains("failregex")
-            && !path.file_stem().is_some_and(|it| it.to_string_lossy().ends_with("common"))
-    };
-    paths.retain(is_filter);
-    let load = |path: &PathBuf| {
-        let filter = conf::filter(&path.to_string_lossy(), &folder, &[]);
-        filter.unwrap_or_else(|e| panic!("{}: {e}", path.display()))
-    };
-    paths.iter().map(load).collect()
-}
-
-fn unpacked() -> Option<PathBuf> {
-    let package = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/fail2ban");
-    package.join("usr/bin/fail2ban-regex").is_file().then_some(package)
-}
-
-fn utc() -> Zone {
-    Zone::named("UTC").expect("everybody knows UTC")
-}
-
-/// Bytes of this process in memory.
-fn resident() -> f64 {
-    let text = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
-    let pages = text.split(' ').nth(1).and_then(|pages| pages.parse::<f64>().ok());
-    pages.unwrap_or_default() * 4096.0
-}
-
-fn cpu_seconds() -> f64 {
-    let usage = getrusage(UsageWho::RUSAGE_THREAD).expect("Linux counts by thread");
-    let seconds =
-        |time: nix::sys::time::TimeVal| time.tv_sec() as f64 + time.tv_usec() as f64 / 1e6;
-    seconds(usage.user_time()) + seconds(usage.system_time())
 }
 
 fn seconds() -> f64 {

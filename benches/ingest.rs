@@ -9,6 +9,9 @@
 //! For UDP every line is accounted for: sent = received + dropped, exactly, or the bench fails.
 //! PORTCULLIS_BENCH_LINES and PORTCULLIS_BENCH_ROUNDS change the size.
 
+#[expect(dead_code, reason = "the other benches use the rest")]
+mod measure;
+#[expect(dead_code, reason = "the other benches use the rest")]
 mod traffic;
 
 use std::fs;
@@ -19,9 +22,9 @@ use std::process::{Child, Command, ExitCode, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use measure::setting;
 use portcullis::control::{Client, Request, Response, Status};
-use portcullis::filter::Library;
-use traffic::Generator;
+use traffic::{Generator, shipped};
 
 fn main() -> ExitCode {
     let tools = match Tools::build() {
@@ -36,7 +39,7 @@ fn main() -> ExitCode {
     let file = tools.folder.join("traffic.log");
     let log = write_log(&file);
     let daemon = Daemon::start(&tools.folder);
-    println!("machine   {}", traffic::machine());
+    measure::head();
     println!(
         "log       {} lines over and over, {} bytes a line, {:.1} % hits",
         log.0,
@@ -59,7 +62,7 @@ fn main() -> ExitCode {
             ours.push(daemon.take(&tools, way, &file, lines));
         }
         let [us, sink] = [&ours, &sinks].map(|runs| {
-            let median = |of: fn(&Run) -> f64| traffic::median(runs.iter().map(of).collect());
+            let median = |of: fn(&Run) -> f64| measure::median(runs.iter().map(of).collect());
             (median(|run| run.cpu), median(|run| run.rate), median(|run| run.lost))
         });
         println!(
@@ -323,13 +326,8 @@ fn ticks(path: &str) -> f64 {
 
 /// Writes the lines that are sent: how many, their bytes, and the hits among them.
 fn write_log(path: &Path) -> (usize, usize, usize) {
-    let library = Library::default();
-    let names = library.names().expect("built-in filters have names");
-    let filters: Vec<_> = names
-        .iter()
-        .map(|name| library.load(name).expect("shipped filters load"))
-        .filter(|filter| !filter.opt_in)
-        .collect();
+    let mut filters = shipped();
+    filters.retain(|filter| !filter.opt_in);
     let log = Generator::new(&filters).log(100_000, 6, 5);
     let text = log.lines().collect::<Vec<_>>().join(&b'\n');
     fs::write(path, text).expect("the target folder can be written");
@@ -355,13 +353,6 @@ fn wait_until_bound(kind: &str, port: u16) {
     while !fs::read_to_string(&table).unwrap_or_default().contains(&local) {
         assert!(Instant::now() < deadline, "sink did not bind {kind} {port}");
         sleep(Duration::from_millis(2));
-    }
-}
-
-fn setting(name: &str, default: usize) -> usize {
-    match std::env::var(name) {
-        Ok(text) => text.parse().unwrap_or_else(|_| panic!("{name} is a number, not {text:?}")),
-        Err(_) => default,
     }
 }
 

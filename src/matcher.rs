@@ -187,6 +187,11 @@ impl Matcher {
 }
 
 impl Scratch {
+    /// How many gates the last line opened.
+    pub fn opened(&self) -> usize {
+        self.opened.len()
+    }
+
     /// Bytes that the automaton's cache holds now.
     pub fn cache_bytes(&self) -> usize {
         self.caches.sum(Cache::bytes)

@@ -211,6 +211,17 @@ impl Worker {
         message
     }
 
+    /// How many gates the message of `line` opens: the match alone, without any exact check. For
+    /// benches.
+    pub fn opened(&mut self, line: &[u8], message: &Message<'_>) -> usize {
+        let header = self.rules.foreign.header(line, message, &mut self.foreign);
+        let subject = Subject { program: message.app, text: message.text, header, line };
+        match self.rules.matcher.scan(&subject, &mut self.scratch) {
+            true => self.scratch.opened(),
+            false => 0,
+        }
+    }
+
     /// The working memory of the matcher, for its figures.
     pub fn scratch(&self) -> &Scratch {
         &self.scratch

@@ -1,24 +1,33 @@
-//! The log that both benches read: what a gateway for a mixed network sees, generated from a seed.
+//! The log that the benches and some tests read: what a gateway for a mixed network sees, generated
+//! from a seed.
 //!
 //! Enters: a seed, a length and the filters. Leaves: lines back to back, and how many of them are
-//! hits. Hits are the filters' own samples with other addresses, users and headers; the rest is the
-//! chatter of [`noise`] and the filters' misses. What any filter takes for a hit by accident is kept
-//! out of the noise, so the number of hits is exact and a bench can check that it measured real work.
+//! hits. Hits are the filters' own samples, and the lines that fail2ban tests its filters with, with
+//! other addresses, users and headers; the rest is the chatter of [`noise`] and the filters' misses.
+//! Every template is tried before it is used: a hit must hit, a miss must not.
 
+pub(crate) mod fail2ban;
+pub(crate) mod hostile;
 mod noise;
 mod random;
+mod template;
+pub(crate) mod view;
 
-use portcullis::filter::{Filter, SampleKind};
+use std::sync::Arc;
+
+use portcullis::filter::{Filter, Library, SampleKind};
 use portcullis::model::{JailId, Timestamp, Trust};
-use portcullis::pipeline::{Rules, Speaker, Worker, trial};
+use portcullis::pipeline::{Hit, Rules, Speaker, Worker, trial};
 
+use fail2ban::Fail2ban;
 pub(crate) use random::Random;
+use template::Template;
 
 /// Lines back to back.
 pub(crate) struct Log {
     bytes: Vec<u8>,
     ends: Vec<usize>,
-    /// How many of the lines some filter must take.
+    /// How many of the lines were made to be hits. With the shipped filters alone no other line is.
     pub(crate) hits: usize,
 }
 
@@ -26,20 +35,6 @@ pub(crate) struct Log {
 pub(crate) struct Generator {
     hits: Vec<Vec<Template>>,
     misses: Vec<Template>,
-}
-
-/// Text with places for what varies.
-struct Template {
-    program: String,
-    /// The line is whole already: a device's own header.
-    whole: bool,
-    parts: Vec<Part>,
-}
-
-enum Part {
-    Text(String),
-    Address,
-    User,
 }
 
 impl Log {
@@ -51,9 +46,13 @@ impl Log {
         self.bytes.len()
     }
 
+    pub(crate) fn line(&self, index: usize) -> &[u8] {
+        let start = index.checked_sub(1).map_or(0, |before| self.ends[before]);
+        &self.bytes[start..self.ends[index]]
+    }
+
     pub(crate) fn lines(&self) -> impl Iterator<Item = &[u8]> {
-        let mut start = 0;
-        self.ends.iter().map(move |&end| &self.bytes[std::mem::replace(&mut start, end)..end])
+        (0..self.len()).map(|index| self.line(index))
     }
 
     fn push(&mut self, line: &str) {
@@ -64,25 +63,23 @@ impl Log {
 }
 
 impl Generator {
-    /// Makes the templates. Every one is tried: a hit must hit, a miss must not.
+    /// For native filters alone: each has hits, and no other line is one.
     pub(crate) fn new(filters: &[Filter]) -> Generator {
-        let jails = (0..filters.len()).map(|id| vec![JailId(id as u16)]).collect();
-        let rules = Rules::new(filters, jails).expect("the filters compile");
-        let mut worker = Worker::new(rules.into());
-        let mut random = Random::new(1);
-        let mut taken = |template: &Template| {
-            let mut found = Vec::new();
-            (0..TRIES)
-                .filter(|_| {
-                    found.clear();
-                    let line = template.write(&mut random);
-                    worker.line(line.as_bytes(), SPEAKER, NOW, &mut found);
-                    !found.is_empty()
-                })
-                .count()
-        };
+        let generator = Generator::of(filters, filters, None);
+        assert!(generator.hits.len() >= filters.len(), "a filter has no sample that can be varied");
+        generator
+    }
+
+    /// For native filters and fail2ban's, of which either may be none. `sources` lend their samples:
+    /// what the rules take becomes a hit, misses that they do not take a miss.
+    pub(crate) fn of(
+        sources: &[Filter],
+        filters: &[Filter],
+        fail2ban: Option<&Fail2ban>,
+    ) -> Generator {
+        let mut trial = Trial::new(rules(filters, fail2ban));
         let (mut hits, mut misses) = (Vec::new(), Vec::new());
-        for filter in filters {
+        for filter in sources {
             let mut own = Vec::new();
             let samples = filter.patterns.iter().flat_map(|pattern| &pattern.samples);
             for sample in samples.filter(|sample| !sample.line.contains('\n')) {
@@ -92,21 +89,32 @@ impl Generator {
                     SampleKind::Hit => {
                         // Where the user belongs to the pattern (`root`) he stays as he is.
                         let both = [template(sample.user.as_deref()), template(None)];
-                        own.extend(both.into_iter().find(|it| taken(it) == TRIES));
+                        own.extend(both.into_iter().find(|it| trial.always_hits(it)));
                     }
                     SampleKind::Miss => {
-                        misses.extend(Some(template(None)).filter(|it| taken(it) == 0))
+                        misses.extend(Some(template(None)).filter(|it| trial.never_hits(it)));
                     }
                     SampleKind::Spoof => {}
                 }
             }
-            assert!(!own.is_empty(), "no sample of {} can be varied", filter.name);
-            hits.push(own);
+            hits.push((filter.name.clone(), own));
         }
+        for (name, lines) in fail2ban.iter().flat_map(|it| &it.cases) {
+            let own = lines.iter().filter_map(|it| {
+                it.templates().into_iter().find(|template| trial.always_hits(template))
+            });
+            hits.push((name.clone(), own.collect()));
+        }
+        hits.retain(|(_, own)| !own.is_empty());
         // The filter of most attacks on most networks: a third of the hits.
-        let sshd = filters.iter().position(|filter| filter.name == "sshd").expect("sshd ships");
+        let sshd = hits.iter().position(|(name, _)| name == "sshd").expect("there is sshd");
         hits.swap(0, sshd);
-        Generator { hits, misses }
+        Generator { hits: hits.into_iter().map(|(_, own)| own).collect(), misses }
+    }
+
+    /// How many services and lines the hits are made from.
+    pub(crate) fn size(&self) -> (usize, usize) {
+        (self.hits.len(), self.hits.iter().map(Vec::len).sum())
     }
 
     /// `lines` lines of which `hits` % are hits, and 10 % of the others near misses.
@@ -128,53 +136,65 @@ impl Generator {
         }
         log
     }
-}
 
-impl Template {
-    /// `line` as [`trial::wire`] writes it: with its own header, or a stock one to be replaced.
-    fn new(line: &str, offender: Option<std::net::IpAddr>, user: Option<&str>) -> Template {
-        let stock =
-            line.strip_prefix("<38>Nov 22 10:00:00 host ").and_then(|it| it.split_once("[1]: "));
-        let (program, text) = stock.unwrap_or(("", line));
-        let mut parts = vec![Part::Text(text.to_owned())];
-        if let Some(offender) = offender {
-            split(&mut parts, &offender.to_string(), || Part::Address);
-        }
-        // A user that stands there once as a word: elsewhere it is part of the format.
-        if let Some(user) = user.filter(|it| it.len() > 2 && text.matches(it).count() == 1) {
-            split(&mut parts, user, || Part::User);
-        }
-        Template { program: program.to_owned(), whole: stock.is_none(), parts }
+    /// A line that begins like a hit, up to the first address or name.
+    pub(crate) fn opening(&self, random: &mut Random) -> String {
+        let own = &self.hits[random.index(&self.hits)];
+        own[random.index(own)].opening(random)
     }
 
-    fn write(&self, random: &mut Random) -> String {
-        let (address, user) = (random.address(), random.user());
-        let mut text = String::new();
-        for part in &self.parts {
-            match part {
-                Part::Text(part) => text.push_str(part),
-                Part::Address => text.push_str(&address),
-                Part::User => text.push_str(&user),
-            }
-        }
-        if self.whole { text } else { random.header(&self.program) + &text }
+    /// The texts that hits begin with, for lines that nearly hit everywhere.
+    pub(crate) fn heads(&self) -> Vec<&str> {
+        self.hits.iter().flatten().map(Template::head).collect()
     }
 }
 
-/// Replaces `what` in the texts of `parts`.
-fn split(parts: &mut Vec<Part>, what: &str, with: impl Fn() -> Part) {
-    for part in std::mem::take(parts) {
-        let Part::Text(text) = part else {
-            parts.push(part);
-            continue;
-        };
-        for (at, piece) in text.split(what).enumerate() {
-            if at > 0 {
-                parts.push(with());
-            }
-            parts.push(Part::Text(piece.to_owned()));
-        }
+/// Filters on trial with templates.
+struct Trial {
+    worker: Worker,
+    random: Random,
+    found: Vec<Hit>,
+}
+
+impl Trial {
+    fn new(rules: Arc<Rules>) -> Trial {
+        Trial { worker: Worker::new(rules), random: Random::new(1), found: Vec::new() }
     }
+
+    fn always_hits(&mut self, template: &Template) -> bool {
+        (0..TRIES).all(|_| self.hits(template))
+    }
+
+    fn never_hits(&mut self, template: &Template) -> bool {
+        !(0..TRIES).any(|_| self.hits(template))
+    }
+
+    fn hits(&mut self, template: &Template) -> bool {
+        let line = template.write(&mut self.random);
+        is_hit(&mut self.worker, line.as_bytes(), &mut self.found)
+    }
+}
+
+/// Whether some pattern takes the line; lines of fail2ban's sessions count as well.
+pub(crate) fn is_hit(worker: &mut Worker, line: &[u8], found: &mut Vec<Hit>) -> bool {
+    found.clear();
+    worker.line(line, SPEAKER, NOW, found);
+    let told = worker.take_told();
+    !found.is_empty() || !told.is_empty()
+}
+
+/// Rules with a jail for every filter.
+pub(crate) fn rules(filters: &[Filter], fail2ban: Option<&Fail2ban>) -> Arc<Rules> {
+    let foreign = fail2ban.map_or(&[][..], |it| &it.rules);
+    let jails = (0..filters.len() + foreign.len()).map(|id| vec![JailId(id as u16)]).collect();
+    Rules::with_foreign(filters, foreign, jails).expect("the filters compile").into()
+}
+
+/// All filters that ship, opt-in ones included.
+pub(crate) fn shipped() -> Vec<Filter> {
+    let library = Library::default();
+    let names = library.names().expect("built-in filters have names");
+    names.iter().map(|name| library.load(name).expect("shipped filters load")).collect()
 }
 
 /// How often a template is tried with other addresses and headers.
@@ -186,21 +206,3 @@ pub(crate) const SPEAKER: Speaker =
 
 /// A time; none of what is measured depends on it.
 pub(crate) const NOW: Timestamp = Timestamp(1_790_000_000_000_000);
-
-/// The median of what was measured; the runs are few and the machine is shared.
-pub(crate) fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values[values.len() / 2]
-}
-
-/// Processor, cores and kernel.
-pub(crate) fn machine() -> String {
-    let read = |path| std::fs::read_to_string(path).unwrap_or_default();
-    let processor = read("/proc/cpuinfo");
-    let processor = processor
-        .lines()
-        .find_map(|line| line.strip_prefix("model name"))
-        .map_or("unknown processor", |name| name.trim_start_matches([' ', '\t', ':']));
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    format!("{processor}, {cores} cores, Linux {}", read("/proc/sys/kernel/osrelease").trim())
-}

@@ -3,13 +3,19 @@
 mod harness; // the daemon as a child process; commands; waiting
 mod stage; // attacker, client and server around a gateway that runs the daemon
 
+#[path = "../../benches/traffic/mod.rs"]
+#[expect(dead_code, reason = "the benches use the rest")]
+mod traffic; // generated logs and bad input, shared with the benches
+
 mod commands; // exit codes and JSON of every command
 mod fail2ban; // its own filters, unchanged, against its own answers
 mod fail2ban_corners; // made-up filters, with its answers
+mod differential; // the engine against each pattern alone
 mod datagrams; // UDP: nothing is lost without being counted
 mod gate; // packets stop, and flow again
-mod layers;
-mod lines; // filters that look at several lines, and those for some programs only // who may import whom
+mod hostile; // what bad input may cost
+mod layers; // who may import whom
+mod lines; // filters that look at several lines, and those for some programs only
 mod metrics;
 mod migrate; // every name, with its labels
 mod never_ban; // who is never shut out

@@ -1,0 +1,92 @@
+//! Our engine, in parts and whole: the only file of this bench that knows what it is made of.
+
+use std::hint::black_box;
+use std::ops::Range;
+
+use portcullis::filter::Filter;
+use portcullis::pipeline::{Hit, Worker};
+use portcullis::syslog::{Message, Parser};
+
+use crate::traffic::fail2ban::Fail2ban;
+use crate::traffic::view::{subject, view};
+use crate::traffic::{Log, NOW, SPEAKER, is_hit, rules};
+
+/// Parsed lines and what engines see of them, so that nothing but matching is measured.
+pub(crate) struct Prepared<'a> {
+    pub(crate) lines: Vec<&'a [u8]>,
+    pub(crate) messages: Vec<Message<'a>>,
+    /// `PROGRAM 0x1F TEXT`
+    pub(crate) subjects: Texts,
+    /// ` host program[pid]: text\n`
+    pub(crate) views: Texts,
+}
+
+/// Texts back to back.
+#[derive(Default)]
+pub(crate) struct Texts {
+    bytes: Vec<u8>,
+    ends: Vec<usize>,
+}
+
+impl Texts {
+    pub(crate) fn get(&self, index: usize) -> &[u8] {
+        let start = index.checked_sub(1).map_or(0, |before| self.ends[before]);
+        &self.bytes[start..self.ends[index]]
+    }
+
+    fn push(&mut self, text: &[u8]) {
+        self.bytes.extend_from_slice(text);
+        self.ends.push(self.bytes.len());
+    }
+}
+
+impl<'a> Prepared<'a> {
+    pub(crate) fn new(log: &'a Log) -> Prepared<'a> {
+        let mut parser = Parser::new();
+        let (mut subjects, mut views) = (Texts::default(), Texts::default());
+        let messages = log.lines().map(|line| {
+            let message = parser.parse(line);
+            subjects.push(&subject(&message));
+            let mut seen = view(line, &message);
+            seen.push(b'\n');
+            views.push(&seen);
+            message
+        });
+        let (messages, lines) = (messages.collect(), log.lines().collect());
+        Prepared { lines, messages, subjects, views }
+    }
+}
+
+/// Matching alone: no headers, no exact checks.
+pub(crate) struct Engine {
+    worker: Worker,
+}
+
+impl Engine {
+    pub(crate) fn new(filters: &[Filter], fail2ban: Option<&Fail2ban>) -> Engine {
+        Engine { worker: Worker::new(rules(filters, fail2ban)) }
+    }
+
+    /// How many gates the lines open.
+    pub(crate) fn count(&mut self, lines: &Prepared<'_>, range: Range<usize>) -> usize {
+        let (lines, messages) = (&lines.lines[range.clone()], &lines.messages[range]);
+        let pairs = lines.iter().zip(messages);
+        pairs.map(|(line, message)| self.worker.opened(line, message)).sum()
+    }
+}
+
+/// The worker over lines of a log, as the daemon runs it.
+pub(crate) fn whole(worker: &mut Worker, hits: &mut Vec<Hit>, log: &Log, range: Range<usize>) {
+    for index in range {
+        hits.clear();
+        worker.line(log.line(index), SPEAKER, NOW, hits);
+        black_box(&mut *hits);
+    }
+    black_box(worker.take_told());
+}
+
+/// How many lines some pattern takes; the worker is warm afterwards.
+pub(crate) fn count_hits(worker: &mut Worker, log: &Log) -> usize {
+    let mut found = Vec::new();
+    log.lines().filter(|line| is_hit(worker, line, &mut found)).count()
+}
