@@ -6,11 +6,13 @@
 mod combine;
 pub mod conf;
 pub mod dates;
+mod groups;
 mod journal;
 mod rules;
 mod sessions;
 mod tags;
 
+pub use groups::{Groups, Text};
 pub use journal::{Hit, Journal, Judged};
-pub use rules::{Groups, Match, Outcome, RuleError, Rules};
+pub use rules::{Match, Outcome, RuleError, Rules};
 pub use sessions::{Kind, Sessions, Verdict, identity, network};

@@ -80,7 +80,7 @@ impl Foreign {
         self.views.candidates(view, views);
         for &filter in &views.candidates {
             let filter = usize::from(filter);
-            match self.filters[filter].judge(&mut vec![view.to_vec()], memory) {
+            match self.filters[filter].judge_line(view, memory) {
                 Ok(Outcome::Matched(found)) => each(filter, found),
                 Ok(Outcome::Missed | Outcome::Ignored) => {}
                 Err(_) => *given_up += 1,

@@ -19,11 +19,14 @@ pub struct Journal {
     sessions: Sessions,
     memory: Memory,
     buffer: Vec<Vec<u8>>,
+    /// The line at hand, without its date.
+    text: Vec<u8>,
     last: Option<Timestamp>,
 }
 
 /// What a line came to.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::large_enum_variant, reason = "in place, so that a hit allocates nothing")]
 pub enum Judged {
     /// Nothing matches.
     Missed,
@@ -54,6 +57,7 @@ impl Journal {
             sessions: Sessions::default(),
             memory: Memory::new(),
             buffer: Vec::new(),
+            text: Vec::new(),
             last: None,
         }
     }
@@ -63,11 +67,21 @@ impl Journal {
     /// # Errors
     /// When a pattern with back-references needs more steps than a line is worth.
     pub fn line(&mut self, line: &[u8], now: Timestamp) -> Result<Judged, OutOfSteps> {
-        let Some((text, date)) = self.dated(line, now) else { return Ok(Judged::Missed) };
-        self.buffer.push(text);
-        self.keep_to_bounds();
+        let mut text = std::mem::take(&mut self.text);
+        let dated = self.dated(line, now, &mut text);
         let rules = Arc::clone(&self.rules);
-        Ok(match rules.judge(&mut self.buffer, &mut self.memory)? {
+        let outcome = match dated {
+            Some(_) if rules.max_lines() == 1 => rules.judge_line(&text, &mut self.memory),
+            Some(_) => {
+                self.buffer.push(text.clone());
+                self.keep_to_bounds();
+                rules.judge(&mut self.buffer, &mut self.memory)
+            }
+            None => Ok(Outcome::Missed),
+        };
+        self.text = text;
+        let date = dated.flatten();
+        Ok(match outcome? {
             Outcome::Missed => Judged::Missed,
             Outcome::Ignored => Judged::Ignored,
             Outcome::Matched(found) => Judged::Hit(Hit {
@@ -98,23 +112,31 @@ impl Journal {
         self.last = None;
     }
 
-    /// The line without its date, and the date. `None`: fail2ban fails on such a line.
-    fn dated(&mut self, line: &[u8], now: Timestamp) -> Option<(Vec<u8>, Option<Timestamp>)> {
+    /// The line without its date into `text`, and the date. `None`: fail2ban fails on such a line.
+    fn dated(
+        &mut self,
+        line: &[u8],
+        now: Timestamp,
+        text: &mut Vec<u8>,
+    ) -> Option<Option<Timestamp>> {
+        text.clear();
         let recent = self.last.filter(|last| *last > now.before(RECENT));
-        let Some(found) = self.dates.find(line, now) else {
-            return Some((line.to_vec(), recent));
-        };
-        let without = || [&line[..found.date.start], &line[found.date.end..]].concat();
-        match found.time {
-            Ok(time) => {
+        let found = self.dates.find(line, now);
+        let (cut, time) = match found.map(|it| (it.date, it.time)) {
+            None => (None, recent),
+            Some((date, Ok(time))) => {
                 self.last = Some(time);
-                Some((without(), Some(time)))
+                (Some(date), Some(time))
             }
-            Err(NoTime::Empty) => Some((line.to_vec(), Some(recent.unwrap_or(now)))),
-            Err(NoTime::Unreadable) if recent.is_some() => Some((line.to_vec(), recent)),
-            Err(NoTime::Unreadable) => Some((without(), None)),
-            Err(NoTime::Fatal) => None,
-        }
+            Some((_, Err(NoTime::Empty))) => (None, Some(recent.unwrap_or(now))),
+            Some((_, Err(NoTime::Unreadable))) if recent.is_some() => (None, recent),
+            Some((date, Err(NoTime::Unreadable))) => (Some(date), None),
+            Some((_, Err(NoTime::Fatal))) => return None,
+        };
+        let cut = cut.unwrap_or(line.len()..line.len());
+        text.extend_from_slice(&line[..cut.start]);
+        text.extend_from_slice(&line[cut.end..]);
+        Some(time)
     }
 }
 
