@@ -15,6 +15,7 @@
 //! checked exactly, with captures.
 
 mod compile;
+mod exact;
 mod extract;
 mod nearest;
 mod scan;
@@ -26,9 +27,9 @@ pub use nearest::Nearest;
 pub use views::{ViewScratch, Views};
 
 use regex_automata::hybrid::dfa::{Cache, DFA};
-use regex_automata::meta;
 
 use crate::filter::Filter;
+use exact::{Exact, ExactScratch};
 
 /// The compiled form of a list of filters. Shared, read-only.
 #[derive(Debug)]
@@ -47,14 +48,7 @@ pub struct Scratch {
     clears: usize,
     /// Rules whose gate the line passed.
     candidates: Vec<u32>,
-    /// Exact engines' memory, made when a rule is first checked.
-    exact: Vec<Option<Exact>>,
-}
-
-#[derive(Debug)]
-struct Exact {
-    cache: meta::Cache,
-    captures: regex_automata::util::captures::Captures,
+    exact: ExactScratch,
 }
 
 #[derive(Debug)]
@@ -62,7 +56,7 @@ struct Rule {
     filter: FilterId,
     /// The pattern's place in its filter's list; `None` for an ignore pattern.
     pattern: Option<u16>,
-    exact: meta::Regex,
+    exact: Exact,
 }
 
 #[derive(Debug)]
@@ -96,7 +90,7 @@ impl Matcher {
             cache: self.automaton.create_cache(),
             clears: 0,
             candidates: Vec::with_capacity(16),
-            exact: self.rules.iter().map(|_| None).collect(),
+            exact: ExactScratch::default(),
         }
     }
 
@@ -133,6 +127,11 @@ impl Scratch {
     /// Bytes that the automaton's cache holds now.
     pub fn cache_bytes(&self) -> usize {
         self.cache.memory_usage()
+    }
+
+    /// Exact checks that were given up; none should ever be.
+    pub fn given_up(&self) -> u64 {
+        self.exact.given_up
     }
 
     /// How often the cache was full and began anew.

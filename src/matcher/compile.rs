@@ -1,12 +1,13 @@
 //! Filters → one lazily built automaton, and an exact engine per pattern.
 
+use regex_automata::MatchKind;
 use regex_automata::hybrid::dfa::{Config, DFA};
 use regex_automata::nfa::thompson;
-use regex_automata::{MatchKind, meta};
 use regex_syntax::hir::Hir;
 
+use super::exact::Exact;
 use super::{FilterId, Matcher, Named, Rule, SEPARATOR};
-use crate::filter::{Filter, Pattern, syntax};
+use crate::filter::Filter;
 
 /// Why the filters cannot be compiled together.
 #[derive(Debug, thiserror::Error)]
@@ -44,7 +45,7 @@ pub(super) fn compile(filters: &[Filter]) -> Result<Matcher, CompileError> {
             rules.push(Rule {
                 filter: FilterId(id as u16),
                 pattern: index,
-                exact: exact(pattern)?,
+                exact: Exact::new(pattern)?,
             });
         }
     }
@@ -82,27 +83,6 @@ pub(super) fn automaton(gates: &[Hir]) -> Result<DFA, CompileError> {
         )
         .build_from_nfa(nfa)
         .map_err(|error| wrong(error.to_string()))
-}
-
-/// The exact engine: it sees only lines that passed the gate. Its lazy automata are off, because
-/// their caches, times patterns, times threads, would cost more memory than all else.
-fn exact(pattern: &Pattern) -> Result<meta::Regex, CompileError> {
-    meta::Regex::builder()
-        .configure(
-            meta::Config::new()
-                .utf8_empty(false)
-                .hybrid(false)
-                .dfa(false)
-                .auto_prefilter(false)
-                .nfa_size_limit(Some(EXACT_BYTES)),
-        )
-        .syntax(syntax())
-        .build_from_hir(&pattern.exact)
-        .map_err(|error| CompileError::Pattern {
-            place: pattern.place.to_string(),
-            pattern: pattern.name.clone(),
-            why: error.to_string(),
-        })
 }
 
 /// The programs of a filter: `*` is any run of bytes, `-` is none at all.
@@ -143,6 +123,3 @@ const CACHE_BYTES: usize = 32 << 20;
 
 /// A bound on what a configuration can make us allocate: ten times all patterns that ship.
 const NFA_BYTES: usize = 64 << 20;
-
-/// The same for one pattern.
-const EXACT_BYTES: usize = 4 << 20;
