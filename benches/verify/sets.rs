@@ -148,17 +148,23 @@ pub(crate) fn native() -> Set {
     set
 }
 
+thread_local! {
+    /// One a thread, whatever the patterns, as in the daemon.
+    static MEMORY: std::cell::RefCell<Memory> = std::cell::RefCell::default();
+}
+
 /// This project's engine.
 pub(crate) fn ours(pattern: &Pattern) -> Option<Engine<'_>> {
-    let mut memory = Memory::new();
     let regex = match &pattern.hir {
         Some(hir) => Regex::native(hir).ok()?,
         None => Regex::new(&pattern.text).ok()?,
     };
     let content = regex.group("content");
     Some(Box::new(move |text| {
-        let found = regex.find(text, &mut memory, 200_000).ok()??;
-        Some(content.and_then(|it| found.group(it)).unwrap_or(found.span()))
+        MEMORY.with_borrow_mut(|memory| {
+            let found = regex.find(text, memory, 200_000).ok()??;
+            Some(content.and_then(|it| found.group(it)).unwrap_or(found.span()))
+        })
     }))
 }
 
