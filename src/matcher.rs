@@ -17,6 +17,7 @@
 
 mod automaton;
 mod compile;
+mod exact;
 mod extract;
 mod gates;
 mod nearest;
@@ -26,10 +27,9 @@ pub use compile::CompileError;
 pub use extract::Found;
 pub use nearest::Nearest;
 
-use regex_automata::meta;
-
 use crate::filter::{Filter, fail2ban};
 use automaton::Cache;
+use exact::{Exact, ExactScratch};
 use gates::{Caches, Gates};
 
 /// The compiled form of a list of filters. Shared, read-only.
@@ -50,14 +50,7 @@ pub struct Scratch {
     caches: Caches,
     /// Gates that the line opened, in order.
     opened: Vec<u32>,
-    /// Exact engines' memory, made when a rule is first checked.
-    exact: Vec<Option<Exact>>,
-}
-
-#[derive(Debug)]
-struct Exact {
-    cache: meta::Cache,
-    captures: regex_automata::util::captures::Captures,
+    exact: ExactScratch,
 }
 
 #[derive(Debug)]
@@ -65,7 +58,7 @@ struct Rule {
     filter: FilterId,
     /// The pattern's place in its filter's list; `None` for an ignore pattern.
     pattern: Option<u16>,
-    exact: meta::Regex,
+    exact: Exact,
 }
 
 /// Whose an opened gate is, when it is one of fail2ban's.
@@ -117,7 +110,7 @@ impl Matcher {
         Scratch {
             caches: self.gates.caches(),
             opened: Vec::with_capacity(64),
-            exact: self.rules.iter().map(|_| None).collect(),
+            exact: ExactScratch::default(),
         }
     }
 
@@ -195,6 +188,11 @@ impl Scratch {
     /// Bytes that the automaton's cache holds now.
     pub fn cache_bytes(&self) -> usize {
         self.caches.sum(Cache::bytes)
+    }
+
+    /// Exact checks of native patterns that were given up; none should ever be.
+    pub fn given_up(&self) -> u64 {
+        self.exact.given_up
     }
 
     /// How often the cache was full and forgot what was rare.

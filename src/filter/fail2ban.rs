@@ -6,6 +6,7 @@
 mod combine;
 pub mod conf;
 pub mod dates;
+mod groups;
 mod jailed;
 mod journal;
 mod log;
@@ -14,8 +15,9 @@ mod rules;
 mod sessions;
 mod tags;
 
+pub use groups::{Groups, Text};
 pub use jailed::Jailed;
 pub use journal::{Hit, Journal, Judged};
 pub use log::Log;
-pub use rules::{Gate, Groups, Match, Outcome, RuleError, Rules};
+pub use rules::{Gate, Match, Outcome, RuleError, Rules};
 pub use sessions::{Kind, Sessions, Verdict, identity, network};

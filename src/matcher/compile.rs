@@ -1,12 +1,12 @@
 //! Filters → the gates of one automaton, and an exact engine per native pattern.
 
-use regex_automata::meta;
 use regex_syntax::hir::Hir;
 
 use super::automaton::PLAIN;
+use super::exact::Exact;
 use super::gates::Gates;
 use super::{FilterId, ForeignGate, Matcher, Named, Rule};
-use crate::filter::{Filter, Pattern, fail2ban, syntax};
+use crate::filter::{Filter, Pattern, fail2ban};
 
 /// Why the filters cannot be compiled together.
 #[derive(Debug, thiserror::Error)]
@@ -48,7 +48,7 @@ pub(super) fn compile(
             rules.push(Rule {
                 filter: FilterId(id as u16),
                 pattern: index,
-                exact: exact(pattern)?,
+                exact: Exact::new(pattern)?,
             });
         }
     }
@@ -95,23 +95,6 @@ fn too_large(pattern: &Pattern, why: &str) -> CompileError {
     }
 }
 
-/// The exact engine: it sees only lines that passed the gate. Its lazy automata are off, because
-/// their caches, times patterns, times threads, would cost more memory than all else.
-fn exact(pattern: &Pattern) -> Result<meta::Regex, CompileError> {
-    meta::Regex::builder()
-        .configure(
-            meta::Config::new()
-                .utf8_empty(false)
-                .hybrid(false)
-                .dfa(false)
-                .auto_prefilter(false)
-                .nfa_size_limit(Some(EXACT_BYTES)),
-        )
-        .syntax(syntax())
-        .build_from_hir(&pattern.exact)
-        .map_err(|error| too_large(pattern, &error.to_string()))
-}
-
 /// The programs of a filter: `*` is any run of bytes, `-` is none at all.
 fn programs(programs: &[String]) -> Hir {
     let any = Hir::repetition(regex_syntax::hir::Repetition {
@@ -140,6 +123,3 @@ fn not_separator() -> regex_syntax::hir::ClassBytes {
     use regex_syntax::hir::{ClassBytes, ClassBytesRange};
     ClassBytes::new([ClassBytesRange::new(0, PLAIN - 1), ClassBytesRange::new(PLAIN + 1, u8::MAX)])
 }
-
-/// A bound on what a configuration can make us allocate for one exact engine.
-const EXACT_BYTES: usize = 4 << 20;

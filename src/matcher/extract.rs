@@ -2,10 +2,8 @@
 
 use std::net::IpAddr;
 
-use regex_automata::util::captures::Captures;
-use regex_automata::{Anchored, Input};
-
-use super::{Exact, Matcher, PatternId, Scratch};
+use super::exact::Exact;
+use super::{Matcher, PatternId, Scratch};
 use crate::model::normal_address;
 
 /// A pattern that matched a message.
@@ -16,22 +14,22 @@ pub struct Found<'t, 's> {
     /// The address that it names, in normal form.
     pub offender: IpAddr,
     text: &'t [u8],
-    captures: &'s Captures,
+    exact: &'s Exact,
+    spans: &'s [Option<(usize, usize)>],
 }
 
 impl<'t> Found<'t, '_> {
     /// The user that the message names, as its bytes are.
     pub fn user(&self) -> Option<&'t [u8]> {
-        let span = self.captures.get_group_by_name("user")?;
-        Some(&self.text[span.range()])
+        let (start, end) = self.spans[self.exact.user?]?;
+        Some(&self.text[start..end])
     }
 
     /// All named groups of the pattern that took part in the match, `ip` and `user` included.
     pub fn fields(&self) -> impl Iterator<Item = (&str, &'t [u8])> {
-        let pattern = self.captures.pattern().unwrap_or_default();
-        let names = self.captures.group_info().pattern_names(pattern);
-        names.enumerate().filter_map(|(group, name)| {
-            Some((name?, &self.text[self.captures.get_group(group)?.range()]))
+        self.exact.names().zip(self.spans).filter_map(|(name, span)| {
+            let (start, end) = (*span)?;
+            Some((name, &self.text[start..end]))
         })
     }
 }
@@ -57,31 +55,25 @@ impl Matcher {
             if settled == Some(rule.filter) {
                 continue;
             }
-            let Exact { cache, captures } = exact[id as usize].get_or_insert_with(|| Exact {
-                cache: rule.exact.create_cache(),
-                captures: rule.exact.create_captures(),
-            });
-            let input = Input::new(text).anchored(Anchored::Yes);
-            rule.exact.search_captures_with(cache, &input, captures);
-            if !captures.is_match() {
+            if !rule.exact.find(text, exact) {
                 continue;
             }
             let Some(index) = rule.pattern else {
                 settled = Some(rule.filter);
                 continue;
             };
-            if let Some(offender) = address(text, captures) {
+            if let Some(offender) = address(text, &rule.exact, &exact.spans) {
                 settled = Some(rule.filter);
                 let pattern = PatternId { filter: rule.filter, index };
-                each(Found { pattern, offender, text, captures });
+                each(Found { pattern, offender, text, exact: &rule.exact, spans: &exact.spans });
             }
         }
     }
 }
 
 /// The text of group `ip`, if it really is an address.
-fn address(text: &[u8], captures: &Captures) -> Option<IpAddr> {
-    let span = captures.get_group_by_name("ip")?;
-    let address = std::str::from_utf8(&text[span.range()]).ok()?.parse().ok()?;
+fn address(text: &[u8], exact: &Exact, spans: &[Option<(usize, usize)>]) -> Option<IpAddr> {
+    let (start, end) = spans[exact.ip?]?;
+    let address = std::str::from_utf8(&text[start..end]).ok()?.parse().ok()?;
     Some(normal_address(address))
 }

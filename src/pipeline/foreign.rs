@@ -135,7 +135,7 @@ impl Foreign {
             if last.replace(filter) == Some(filter) {
                 continue;
             }
-            match self.filters[filter].rules.judge(&mut vec![view.to_vec()], memory) {
+            match self.filters[filter].rules.judge_line(view, memory) {
                 Ok(Outcome::Matched(found)) => each(filter, found, clock()),
                 Ok(Outcome::Missed | Outcome::Ignored) => {}
                 Err(_) => *given_up += 1,

@@ -43,7 +43,7 @@ fn filters_of_fail2ban_find_what_each_judges_alone() {
 #[derive(Debug, PartialEq)]
 enum Verdict {
     Hit { filter: u16, pattern: u16, offender: IpAddr, user: Option<ShortText> },
-    Told { filter: u16, groups: Groups },
+    Told { filter: u16, groups: Box<Groups> },
 }
 
 /// The slow and obvious.
@@ -82,7 +82,7 @@ impl<'a> Judge<'a> {
             let Outcome::Matched(fail2ban::Match { rule, groups }) = judged else { continue };
             let filter = (self.filters.len() + at) as u16;
             if groups.get("mlfid").is_some_and(Option::is_some) {
-                told.push(Verdict::Told { filter, groups });
+                told.push(Verdict::Told { filter, groups: groups.into() });
             } else if let Some(offender) = address(&groups) {
                 let user = groups.get("user").and_then(|it| it.as_deref()).map(ShortText::new);
                 hits.push(Verdict::Hit { filter, pattern: rule as u16, offender, user });
@@ -163,7 +163,7 @@ fn compare_some(mut worker: Worker, mut judge: Judge<'_>, lines: &[Vec<u8>]) -> 
             user: hit.user,
         });
         let told = worker.take_told().into_iter();
-        let told = told.map(|it| Verdict::Told { filter: it.filter.0, groups: it.groups });
+        let told = told.map(|it| Verdict::Told { filter: it.filter.0, groups: it.groups.into() });
         let ours: (Vec<_>, Vec<_>) = (hits.collect(), told.collect());
         let Some(expected) = judge.verdicts(line) else {
             assert!(worker.given_up() > before, "{}", line.escape_ascii());

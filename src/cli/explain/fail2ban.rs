@@ -211,7 +211,7 @@ fn print(
                 show::text(offender.as_bytes()),
                 hit.time.seconds()
             )?;
-            for (name, value) in &hit.verdict.groups {
+            for (name, value) in hit.verdict.groups.iter() {
                 if let Some(value) = value {
                     write!(out, " {name}={:?}", show::text(value))?;
                 }

@@ -4,7 +4,7 @@
 use std::fmt::Write;
 use std::sync::Arc;
 
-use super::rules::Groups;
+use super::groups::{Groups, Text};
 
 /// Which groups of a pattern go where, in the order of their names.
 #[derive(Debug, Default)]
@@ -46,7 +46,7 @@ impl Combine {
             let all = first.chain(parts.iter().map(|(from, _)| groups.get(from)));
             let all: Vec<_> = all.map(|value| value.and_then(Option::as_deref)).collect();
             let text = tuple(&all);
-            groups.insert(Arc::clone(to), Some(text.into_bytes()));
+            groups.insert(Arc::clone(to), Some(Text::from_vec(text.into_bytes())));
         }
     }
 }
@@ -102,12 +102,12 @@ mod tests {
     fn combined(given: &[(&str, Option<&str>)]) -> Vec<(String, String)> {
         let mut groups: Groups = given
             .iter()
-            .map(|(name, value)| ((*name).into(), value.map(|it| it.as_bytes().to_vec())))
+            .map(|(name, value)| ((*name).into(), value.map(|it| Text::from_slice(it.as_bytes()))))
             .collect();
-        let names: Vec<Arc<str>> = groups.keys().cloned().collect();
+        let names: Vec<Arc<str>> = groups.iter().map(|(name, _)| Arc::clone(name)).collect();
         Combine::new(names.iter()).apply(&mut groups);
-        let known = |(name, value): (Arc<str>, Option<Vec<u8>>)| {
-            Some((name.to_string(), String::from_utf8(value?).unwrap()))
+        let known = |(name, value): (Arc<str>, Option<Text>)| {
+            Some((name.to_string(), String::from_utf8(value?.into_vec()).unwrap()))
         };
         let targets = |(name, _): &(String, String)| !name.contains('_');
         groups.into_iter().filter_map(known).filter(targets).collect()

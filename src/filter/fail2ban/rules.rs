@@ -2,19 +2,22 @@
 //!
 //! Nothing is remembered from line to line here; [`Journal`](super::Journal) does that.
 
-use std::collections::BTreeMap;
+mod several;
+
 use std::sync::Arc;
 
 use regex_syntax::hir::{Class, ClassBytes, ClassBytesRange, Hir, Repetition};
 
 use super::combine::Combine;
 use super::conf::{Definition, Located};
+use super::groups::{Groups, Text};
 use super::needs::{Needs, Seen};
 use super::tags;
 use crate::filter::python::{
-    Memory, Options, OutOfSteps, Regex, Superset, superset, without_looks,
+    self, Memory, Options, OutOfSteps, Regex, Superset, superset, without_looks,
 };
 use crate::model::Place;
+use several::{joined, lines_of, split};
 
 /// The patterns of a filter.
 #[derive(Debug)]
@@ -23,6 +26,8 @@ pub struct Rules {
     pub name: String,
     prefix: Option<Rule>,
     fails: Vec<Rule>,
+    /// What each `failregex` may begin with, side by side: most are ruled out by a byte.
+    heads: Vec<python::Bytes>,
     ignores: Vec<Rule>,
     max_lines: usize,
     /// None where a line matters that no `failregex` matches.
@@ -32,9 +37,15 @@ pub struct Rules {
 /// One pattern.
 #[derive(Debug)]
 struct Rule {
+    /// As it is compiled: tags replaced.
+    pattern: Box<str>,
     regex: Regex,
     /// Every named group, by index.
     groups: Vec<(usize, Arc<str>)>,
+    /// The groups of `<SKIPLINES>`, by index.
+    skips: Vec<usize>,
+    /// What `prefregex` leaves to the other patterns.
+    content: Option<usize>,
     /// Groups of an address or a name as our own tags write them, and nobody by hand.
     ours: Vec<&'static str>,
     combine: Combine,
@@ -52,9 +63,6 @@ pub struct RuleError {
     pub pattern: String,
 }
 
-/// The named groups of a match: what took part has a text.
-pub type Groups = BTreeMap<Arc<str>, Option<Vec<u8>>>;
-
 /// What a line's text came to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Match {
@@ -66,6 +74,7 @@ pub struct Match {
 
 /// The outcome for a text.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::large_enum_variant, reason = "in place, so that a hit allocates nothing")]
 pub enum Outcome {
     /// Nothing matches.
     Missed,
@@ -102,8 +111,9 @@ impl Rules {
             .collect::<Result<Vec<_>, _>>()?;
         let ignores = definition.ignoreregex.iter().map(one).collect::<Result<_, _>>()?;
         let max_lines = (definition.maxlines as usize).clamp(1, MOST_LINES);
-        let mut rules =
-            Rules { name: definition.name.clone(), prefix, fails, ignores, max_lines, needs: None };
+        let heads = fails.iter().map(|rule| rule.regex.begins_with()).collect();
+        let (name, needs) = (definition.name.clone(), None);
+        let mut rules = Rules { name, prefix, fails, heads, ignores, max_lines, needs };
         // `prefregex` changes the lines that are kept.
         if rules.prefix.is_none() && !rules.ignores_first() {
             rules.needs = Some(Needs::new(rules.fails.iter().map(|rule| &rule.regex)));
@@ -116,6 +126,80 @@ impl Rules {
         usize::from(self.prefix.is_some()) + self.fails.len() + self.ignores.len()
     }
 
+    /// The patterns as they are compiled, tags replaced: `prefregex`, and each `failregex`.
+    pub fn patterns(&self) -> (Option<&str>, impl Iterator<Item = &str>) {
+        (self.prefix.as_ref().map(|it| &*it.pattern), self.fails.iter().map(|it| &*it.pattern))
+    }
+
+    /// Judges a line by itself, without its date; for filters that look at one line at a time. Nothing
+    /// is allocated unless it matches, and then only for what is long.
+    pub fn judge_line(&self, line: &[u8], memory: &mut Memory) -> Result<Outcome, OutOfSteps> {
+        let mut room = memory.take_room();
+        room.clear();
+        room.extend_from_slice(line);
+        room.push(b'\n');
+        let outcome = self.judge_alone(&room, memory);
+        memory.give_back(room);
+        outcome
+    }
+
+    fn judge_alone(&self, seen: &[u8], memory: &mut Memory) -> Result<Outcome, OutOfSteps> {
+        if self.ignores_first() && self.is_ignored(seen, memory)? {
+            return Ok(Outcome::Ignored);
+        }
+        let (mut text, copy);
+        text = seen;
+        let mut before = None;
+        if let Some(prefix) = &self.prefix {
+            let Some(found) = prefix.regex.find(seen, memory, STEPS)? else {
+                return Ok(Outcome::Missed);
+            };
+            let content = prefix.content.and_then(|it| found.group(it));
+            before = Some(found.to_match());
+            text = match content {
+                Some((start, end)) if start == end => seen,
+                None => seen,
+                // As a rule it is the rest of the line, and ends as a line does.
+                Some((start, end)) if &seen[end..] == b"\n" => &seen[start..],
+                Some((start, end)) => {
+                    copy = [&seen[start..end], b"\n"].concat();
+                    &copy
+                }
+            };
+        }
+        for (index, rule) in self.fails.iter().enumerate() {
+            if !text.first().is_some_and(|byte| self.heads[index].has(*byte)) {
+                continue;
+            }
+            let Some(found) = rule.regex.find(text, memory, STEPS)? else { continue };
+            let mut groups = Groups::new();
+            if let (Some(prefix), Some(found)) = (&self.prefix, &before) {
+                let span = |index| found.group(index).filter(|_| prefix.content != Some(index));
+                prefix.groups_of(seen, span, &mut groups);
+                groups.remove("content");
+            }
+            let mut own = Groups::new();
+            rule.groups_of(text, |index| found.group(index), &mut own);
+            if self.is_ignored(text, memory)? {
+                return Ok(Outcome::Ignored);
+            }
+            groups.extend(own);
+            if identifies(&groups) {
+                return Ok(Outcome::Matched(Match { rule: index, groups }));
+            }
+            // Nobody to hold it against: fail2ban takes this for an error and goes on, with what the
+            // match has left.
+            text = b"\n";
+        }
+        Ok(Outcome::Missed)
+    }
+
+    /// With few ignore patterns it is cheaper to ask them first, of the whole line; fail2ban decides
+    /// so, and it matters because otherwise they see only what `prefregex` left.
+    fn ignores_first(&self) -> bool {
+        !self.ignores.is_empty() && self.ignores.len() + 2 < self.fails.len()
+    }
+
     /// Judges the last of the buffered lines, together with those before it. Without their dates;
     /// a filter that looks at one line at a time buffers just that.
     ///
@@ -126,8 +210,6 @@ impl Rules {
         memory: &mut Memory,
     ) -> Result<Outcome, OutOfSteps> {
         let mut seen = joined(buffer);
-        // With few ignore patterns it is cheaper to ask them first, of the whole line; fail2ban
-        // decides so, and it matters because otherwise they see only what `prefregex` left.
         if self.ignores_first() && self.is_ignored(&seen, memory)? {
             return Ok(Outcome::Ignored);
         }
@@ -139,7 +221,7 @@ impl Rules {
             before = found.groups;
             let content = before.remove("content").flatten();
             if let Some(content) = content.filter(|content| !content.is_empty()) {
-                *buffer = vec![content];
+                *buffer = vec![content.into_vec()];
                 seen = joined(buffer);
             }
         }
@@ -208,13 +290,9 @@ impl Rules {
         self.needs.as_ref().is_none_or(|needs| needs.may_match(seen))
     }
 
-    fn ignores_first(&self) -> bool {
-        !self.ignores.is_empty() && self.ignores.len() + 2 < self.fails.len()
-    }
-
     fn is_ignored(&self, text: &[u8], memory: &mut Memory) -> Result<bool, OutOfSteps> {
         for ignore in &self.ignores {
-            if ignore.regex.search(text, memory, STEPS)?.is_some() {
+            if ignore.regex.find(text, memory, STEPS)?.is_some() {
                 return Ok(true);
             }
         }
@@ -258,11 +336,16 @@ impl Rule {
         let compile = if several { Regex::multi_line } else { Regex::new };
         let regex = compile(&pattern).map_err(|error| wrong(error.to_string()))?;
         let names = regex.ast().groups().iter().enumerate();
-        let groups: Vec<(usize, Arc<str>)> =
+        let mut groups: Vec<(usize, Arc<str>)> =
             names.filter_map(|(index, name)| Some((index, name.as_deref()?.into()))).collect();
+        let skip = |number: usize| regex.group(&format!("skiplines{number}"));
+        let skips: Vec<usize> = (0..).map_while(skip).collect();
+        groups.retain(|(index, _)| !skips.contains(index));
+        let content = regex.group("content");
         let combine = Combine::new(groups.iter().map(|(_, name)| name));
         let ours = ["ip4", "ip6", "dns"].into_iter().filter(|name| tags::is_ours(name, &pattern));
-        Ok(Rule { regex, groups, ours: ours.collect(), combine })
+        let ours = ours.collect();
+        Ok(Rule { pattern: pattern.into(), regex, groups, skips, content, ours, combine })
     }
 
     /// The superset, with a cheap form for addresses and names.
@@ -286,22 +369,26 @@ impl Rule {
     }
 
     fn find(&self, text: &[u8], memory: &mut Memory) -> Result<Option<Found>, OutOfSteps> {
-        let Some(found) = self.regex.search(text, memory, STEPS)? else { return Ok(None) };
-        let of = |index| found.group(index).map(|(start, end)| text[start..end].to_vec());
-        let mut groups: Groups =
-            self.groups.iter().map(|(index, name)| (Arc::clone(name), of(*index))).collect();
-        let mut skipped = Vec::new();
-        for number in 0.. {
-            match groups.remove(format!("skiplines{number}").as_str()) {
-                Some(Some(lines)) => {
-                    skipped.extend(lines_of(&lines));
-                }
-                Some(None) => {}
-                None => break,
-            }
-        }
-        self.combine.apply(&mut groups);
+        let Some(found) = self.regex.find(text, memory, STEPS)? else { return Ok(None) };
+        let mut groups = Groups::new();
+        self.groups_of(text, |index| found.group(index), &mut groups);
+        let spans = self.skips.iter().filter_map(|index| found.group(*index));
+        let skipped = spans.flat_map(|(start, end)| lines_of(&text[start..end])).collect();
         Ok(Some(Found { groups, span: found.span(), skipped }))
+    }
+
+    /// The named groups of a match of this pattern.
+    fn groups_of(
+        &self,
+        text: &[u8],
+        span: impl Fn(usize) -> Option<(usize, usize)>,
+        groups: &mut Groups,
+    ) {
+        for (index, name) in &self.groups {
+            let text = span(*index).map(|(start, end)| Text::from_slice(&text[start..end]));
+            groups.insert(Arc::clone(name), text);
+        }
+        self.combine.apply(groups);
     }
 }
 
@@ -312,7 +399,7 @@ fn asks_names(definition: &Definition) -> bool {
 }
 
 fn identifies(groups: &Groups) -> bool {
-    IDENTIFIES.iter().any(|name| matches!(groups.get(*name), Some(Some(_))))
+    IDENTIFIES.iter().any(|name| matches!(groups.get(name), Some(Some(_))))
 }
 
 /// What the automaton takes for an address or a name: runs of the bytes that they are made of. The
@@ -335,67 +422,12 @@ fn cheap(group: &str) -> Option<Hir> {
     }))
 }
 
-/// Lines as the patterns see them: each ends in a line break.
-fn joined(lines: &[Vec<u8>]) -> Vec<u8> {
-    let mut text = lines.join(&b'\n');
-    text.push(b'\n');
-    text
-}
-
-/// The lines of a text as Python's `splitlines` counts them: also at a form feed and the like. A line
-/// that has one in it is therefore never found again among those that were passed over.
-fn lines_of(text: &[u8]) -> Vec<Vec<u8>> {
-    let is_break = |c: char| {
-        matches!(
-            c,
-            '\n' | '\r' | '\x0b' | '\x0c' | '\x1c'..='\x1e' | '\u{85}' | '\u{2028}' | '\u{2029}'
-        )
-    };
-    if let Ok(text) = std::str::from_utf8(text) {
-        let text = text.replace("\r\n", "\n");
-        return text.split_terminator(is_break).map(|line| line.as_bytes().to_vec()).collect();
-    }
-    text.split_inclusive(|byte| *byte == b'\n')
-        .map(|line| line.strip_suffix(b"\n").unwrap_or(line).to_vec())
-        .collect()
-}
-
-/// The lines that a match used up, and those that are left: before it, passed over, behind it.
-fn split(lines: &[Vec<u8>], text: &[u8], found: &Found) -> (Vec<Vec<u8>>, Vec<Vec<u8>>) {
-    if lines.len() <= 1 {
-        return (lines.to_vec(), Vec::new());
-    }
-    let (start, end) = found.span;
-    // A match that begins with the line break before its line belongs to the line behind it.
-    let upto = (start + 1).min(text.len());
-    let first = text[..upto].iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
-    // fail2ban looks for the line break from one before the end; for an empty match at the very
-    // beginning Python takes that for the last character, and all lines are used up.
-    let from = end.checked_sub(1).unwrap_or(text.len() - 1);
-    let last = text[from..].iter().position(|byte| *byte == b'\n');
-    let last = last.map_or(text.len(), |at| from + at + 1);
-    let breaks = |upto: usize| text[..upto].iter().filter(|byte| **byte == b'\n').count();
-    let (first, last) = (breaks(first).min(lines.len()), breaks(last).min(lines.len()));
-    // An empty match at the end of an empty line begins behind where it ends: the line stays twice.
-    let mut matched = lines[first.min(last)..last].to_vec();
-    let mut left = lines[..first].to_vec();
-    let mut at = 0;
-    for skipped in &found.skipped {
-        if let Some(place) = matched[at..].iter().position(|line| line == skipped) {
-            at += place;
-            left.push(matched.remove(at));
-        }
-    }
-    left.extend_from_slice(&lines[last..]);
-    (matched, left)
-}
-
 /// Groups that say whom a failure is held against; the session stands for one that is known later.
 const IDENTIFIES: [&str; 5] = ["fid", "ip4", "ip6", "dns", "mlfid"];
 
 /// What one pattern may cost on one line. Patterns without back-references never need so many; with
-/// them, a crafted line is given up after some milliseconds, and counted.
-const STEPS: u64 = 200_000;
+/// them, a crafted line is given up after a millisecond, and counted.
+const STEPS: u64 = 50_000;
 
 /// Lines that a filter may ask to see together.
 const MOST_LINES: usize = 1_000;

@@ -13,7 +13,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::rules::Groups;
+use super::groups::Groups;
 use crate::model::{Prefix, Timestamp};
 
 /// What a matched line means once its session is known.
@@ -95,8 +95,8 @@ impl Sessions {
             session.groups.clone_from(&line);
         } else {
             // Whatever the session was, only the last line says whether it is innocent.
-            for name in [&"nofail", &"mlfgained"] {
-                session.groups.remove(*name);
+            for name in ["nofail", "mlfgained"] {
+                session.groups.remove(name);
             }
             if gained {
                 session.pending = false;
@@ -174,8 +174,9 @@ impl Sessions {
 impl Session {
     /// About what it holds, in bytes.
     fn size(&self) -> usize {
-        let values = self.groups.values().flatten().chain(&self.users);
-        size_of::<Session>() + values.map(|value| value.len() + ENTRY).sum::<usize>()
+        let texts = self.groups.iter().filter_map(|(_, text)| text.as_deref());
+        let texts = texts.chain(self.users.iter().map(|user| &user[..]));
+        size_of::<Session>() + texts.map(|text| text.len() + ENTRY).sum::<usize>()
     }
 }
 

@@ -10,6 +10,8 @@ pub struct Ast {
     pub(super) root: Node,
     /// The name of each group; the first stands for the whole match.
     pub(super) groups: Vec<Option<String>>,
+    /// Characters are bytes: a native pattern.
+    pub(super) bytewise: bool,
 }
 
 impl Ast {

@@ -20,7 +20,34 @@ pub(super) struct Set {
 pub(super) enum Wide {
     None,
     All,
-    Ranges(Box<[(u32, u32)]>),
+    /// Characters are bytes: the table says it all.
+    Bytes,
+    Ranges(Box<Ranges>),
+}
+
+/// Sorted ranges, and those below U+0800 as bits: lines of two-byte letters are common and crafted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Ranges {
+    low: [u64; 32],
+    pub(super) all: Box<[(u32, u32)]>,
+}
+
+impl Ranges {
+    fn new(all: Box<[(u32, u32)]>) -> Self {
+        let mut low = [0; 32];
+        for code in 0..0x800u32 {
+            low[code as usize / 64] |= u64::from(in_ranges(&all, code)) << (code % 64);
+        }
+        Self { low, all }
+    }
+
+    #[inline]
+    fn holds(&self, code: u32) -> bool {
+        match self.low.get(code as usize / 64) {
+            Some(bits) => bits >> (code % 64) & 1 == 1,
+            None => in_ranges(&self.all, code),
+        }
+    }
 }
 
 impl std::fmt::Debug for Set {
@@ -47,12 +74,17 @@ impl Set {
         let wide = match ranges.as_slice() {
             [] => Wide::None,
             [(0x80, 0x10_ffff)] | [(0x80, 0xd7ff), (0xe000, 0x10_ffff)] => Wide::All,
-            _ => Wide::Ranges(ranges.into()),
+            _ => Wide::Ranges(Box::new(Ranges::new(ranges.into()))),
         };
         if wide == Wide::All {
             bytes[0x80..].fill(true);
         }
         Self { bytes, wide }
+    }
+
+    /// A set of bytes, for patterns whose characters are bytes.
+    pub(super) fn of_bytes(bytes: [bool; 256]) -> Self {
+        Self { bytes, wide: Wide::Bytes }
     }
 
     /// The end of the character at `at`, if it belongs.
@@ -64,17 +96,29 @@ impl Set {
         }
         match &self.wide {
             Wide::None => None,
+            Wide::Bytes => self.bytes[usize::from(byte)].then_some(at + 1),
             Wide::All => Some(at + decode(text, at).1),
             Wide::Ranges(ranges) => {
                 let (code, len) = decode(text, at);
-                in_ranges(ranges, code).then_some(at + len)
+                ranges.holds(code).then_some(at + len)
             }
+        }
+    }
+
+    /// Does it hold this character?
+    pub(super) fn holds(&self, code: u32) -> bool {
+        match (code, &self.wide) {
+            (0..0x80, _) => self.bytes[code as usize],
+            (_, Wide::None) => false,
+            (_, Wide::Bytes) => self.bytes.get(code as usize).is_some_and(|it| *it),
+            (_, Wide::All) => true,
+            (_, Wide::Ranges(ranges)) => ranges.holds(code),
         }
     }
 
     /// Does it hold any character of more than one byte?
     pub(super) fn has_wide(&self) -> bool {
-        self.wide != Wide::None
+        !matches!(self.wide, Wide::None | Wide::Bytes)
     }
 }
 
@@ -99,11 +143,31 @@ pub(super) fn decode(text: &[u8], at: usize) -> (u32, usize) {
     if first < 0x80 {
         return (u32::from(first), 1);
     }
-    let len = sequence_length(first);
-    let Some(sequence) = text.get(at..at + len) else { return STRAY };
-    match std::str::from_utf8(sequence).ok().and_then(|s| s.chars().next()) {
-        Some(c) => (u32::from(c), len),
-        None => STRAY,
+    // By hand: lines of such characters are decoded often.
+    let next = |by: usize| {
+        text.get(at + by).filter(|it| **it & 0xc0 == 0x80).map(|it| u32::from(*it & 0x3f))
+    };
+    let lead = u32::from(first);
+    match first {
+        0xc2..=0xdf => match next(1) {
+            Some(a) => ((lead & 0x1f) << 6 | a, 2),
+            None => STRAY,
+        },
+        0xe0..=0xef => match (next(1), next(2)) {
+            (Some(a), Some(b)) => match (lead & 0xf) << 12 | a << 6 | b {
+                0..0x800 | 0xd800..0xe000 => STRAY,
+                code => (code, 3),
+            },
+            _ => STRAY,
+        },
+        0xf0..=0xf4 => match (next(1), next(2), next(3)) {
+            (Some(a), Some(b), Some(c)) => match (lead & 7) << 18 | a << 12 | b << 6 | c {
+                code @ 0x1_0000..0x11_0000 => (code, 4),
+                _ => STRAY,
+            },
+            _ => STRAY,
+        },
+        _ => STRAY,
     }
 }
 

@@ -7,6 +7,7 @@
 use super::ast::{Ast, Kind, Node};
 use super::chars::{self, Set};
 use super::error::{Error, Problem};
+use super::fast::Fast;
 use super::firsts::Firsts;
 use super::liveness;
 use super::program::{Context, Inst, Look, Memo, Next, Pc, Program, Repeat, Scan};
@@ -17,11 +18,13 @@ pub(super) fn compile(ast: &Ast) -> Result<Program, Error> {
         enclosing: Vec::new(),
         program: Program::empty(ast.groups.len()),
     };
+    compiler.program.bytewise = ast.bytewise;
     compiler.node(&ast.root)?;
     compiler.push(Inst::Match)?;
     let mut program = compiler.program;
     liveness::forget_unsound(&mut program);
     hint(&mut program);
+    program.fast = Fast::new(&program);
     Ok(program)
 }
 
@@ -345,6 +348,7 @@ impl Program {
     fn empty(groups: usize) -> Self {
         Self {
             code: Vec::new(),
+            bytewise: false,
             pool: Vec::new(),
             sets: Vec::new(),
             repeats: Vec::new(),
@@ -354,6 +358,7 @@ impl Program {
             registers: 0,
             rows: 0,
             firsts: Firsts::default(),
+            fast: Fast::none(),
         }
     }
 }

@@ -13,6 +13,9 @@ pub struct Error {
 /// What is not understood in a pattern.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Problem {
+    /// A native pattern that has something else than bytes and groups.
+    #[error("{0} is left to another engine")]
+    NotNative(String),
     /// `(` without `)`.
     #[error("this '(' is never closed; close it with ')' or write '\\(' for the character")]
     Unclosed,

@@ -9,14 +9,17 @@ mod looks;
 mod repeats;
 
 use super::ast::{Assert, Fold};
-use super::chars;
+use super::backward::Backward;
 use super::error::OutOfSteps;
 use super::memory::{Frame, Memory, NONE};
+use super::places;
 use super::program::{Context, Inst, Memo, Program};
 
 pub(super) struct Machine<'a> {
     program: &'a Program,
     text: &'a [u8],
+    /// What is known of the text from its end.
+    backward: Option<&'a Backward>,
     memory: &'a mut Memory,
     /// The innermost open look-around or atomic group: where its frame is on the stack.
     open: u32,
@@ -32,6 +35,7 @@ impl<'a> Machine<'a> {
     pub(super) fn new(
         program: &'a Program,
         text: &'a [u8],
+        backward: Option<&'a Backward>,
         memory: &'a mut Memory,
         steps: u64,
     ) -> Result<Self, OutOfSteps> {
@@ -40,11 +44,14 @@ impl<'a> Machine<'a> {
         }
         memory.prepare(program.slots, program.registers);
         let quiet_until = steps.saturating_sub(memory.quiet);
-        Ok(Self { program, text, memory, open: NONE, steps, quiet_until, pc: 0, pos: 0 })
+        Ok(Self { program, text, backward, memory, open: NONE, steps, quiet_until, pc: 0, pos: 0 })
     }
 
     /// Tries a match that begins at `start`; afterwards the slots hold the captures.
     pub(super) fn run(&mut self, start: usize) -> Result<bool, OutOfSteps> {
+        if !self.possible(0, start) {
+            return Ok(false);
+        }
         self.pc = 0;
         self.pos = start as u32;
         loop {
@@ -91,8 +98,9 @@ impl<'a> Machine<'a> {
             Inst::Repeat(index) => return self.repeat(index),
             Inst::Split { first, second } => {
                 let next = self.text.get(self.pos as usize);
-                let [one, other] =
-                    [first, second].map(|pc| self.program.firsts.of(pc).allows(next));
+                let [one, other] = [first, second].map(|pc| {
+                    self.program.firsts.of(pc).allows(next) && self.possible(pc, self.pos as usize)
+                });
                 if one && other {
                     self.push(Frame::Resume { pc: second, pos: self.pos })?;
                 }
@@ -205,6 +213,12 @@ impl<'a> Machine<'a> {
         memo.registers.iter().fold(0, |flags, r| flags << 1 | empty(r))
     }
 
+    /// Can this state still come to a match, as far as is known?
+    #[inline]
+    fn possible(&self, pc: u32, pos: usize) -> bool {
+        self.backward.is_none_or(|it| it.possible(&self.memory.passed, pc, pos))
+    }
+
     fn remembering(&mut self) -> bool {
         if !self.memory.memo.on && self.steps <= self.quiet_until {
             self.memory.memo.start(self.program.rows, self.text.len());
@@ -233,63 +247,28 @@ impl<'a> Machine<'a> {
     }
 
     fn captured(&self, group: u32) -> Option<(usize, usize)> {
-        let slots = &self.memory.slots[group as usize * 2..][..2];
-        (slots[0] != NONE && slots[1] != NONE && slots[0] <= slots[1])
-            .then_some((slots[0] as usize, slots[1] as usize))
+        places::span(&self.memory.slots[group as usize * 2..][..2])
     }
 
     fn backref(&mut self, group: u32, fold: Option<Fold>) -> bool {
-        let Some((start, end)) = self.captured(group) else { return false };
-        let (text, mut at) = (self.text, self.pos as usize);
-        match fold {
-            None if text[at..].starts_with(&text[start..end]) => at += end - start,
-            None => return false,
-            Some(Fold { ascii }) => {
-                let mut from = start;
-                while from < end {
-                    if at >= text.len() {
-                        return false;
-                    }
-                    let ((a, a_len), (b, b_len)) =
-                        (chars::decode(text, from), chars::decode(text, at));
-                    if chars::lower(a, ascii) != chars::lower(b, ascii) {
-                        return false;
-                    }
-                    (from, at) = (from + a_len, at + b_len);
-                }
-            }
-        }
+        let slots = &self.memory.slots[group as usize * 2..][..2];
+        let Some(end) = places::again(self.text, slots, self.pos as usize, fold) else {
+            return false;
+        };
         // A long group that is compared again and again is work, too.
-        self.steps = self.steps.saturating_sub((end - start) as u64 / 16);
-        self.pos = at as u32;
+        let length = u64::from(slots[1].saturating_sub(slots[0]));
+        self.steps = self.steps.saturating_sub(length / 16);
+        self.pos = end as u32;
         self.pc += 1;
         true
     }
 
     fn holds(&self, assert: Assert) -> bool {
-        let (text, at) = (self.text, self.pos as usize);
-        match assert {
-            Assert::TextStart => at == 0,
-            Assert::LineStart => at == 0 || text[at - 1] == b'\n',
-            Assert::TextEnd => at == text.len(),
-            Assert::End => at == text.len() || (at + 1 == text.len() && text[at] == b'\n'),
-            Assert::LineEnd => at == text.len() || text[at] == b'\n',
-            Assert::Word { ascii } => !text.is_empty() && self.word_edge(ascii),
-            // CPython 3.11: in an empty text neither \b nor \B holds.
-            Assert::NotWord { ascii } => !text.is_empty() && !self.word_edge(ascii),
-        }
-    }
-
-    fn word_edge(&self, ascii: bool) -> bool {
-        let (text, at) = (self.text, self.pos as usize);
-        let word = |at: usize| chars::is_word(chars::decode(text, at).0, ascii);
-        let before = at > 0 && word(chars::back(text, at));
-        let after = at < text.len() && word(at);
-        before != after
+        places::holds(assert, self.text, self.pos as usize)
     }
 }
 
 /// Frames on the stack, 20 bytes each. A program needs a few for each iteration over the text.
 const MAX_FRAMES: usize = 1 << 21;
 /// Longer texts are refused: positions are `u32`.
-const MAX_TEXT: usize = 1 << 30;
+pub(super) const MAX_TEXT: usize = 1 << 30;

@@ -1,14 +1,24 @@
 //! What a search needs to remember, kept from search to search so that a warm one allocates nothing.
 
+use super::backward::Passed;
+use super::fast;
+
 /// Working memory of the matcher. One per thread; any pattern may use it.
 #[derive(Debug)]
 pub struct Memory {
+    /// Try the quick way first.
+    pub(super) quick: bool,
+    /// Read the text from its end before failures are remembered.
+    pub(super) backward: bool,
+    pub(super) frames: Vec<fast::Frame>,
     /// Steps of a search before failures are remembered.
     pub(super) quiet: u64,
     pub(super) stack: Vec<Frame>,
     pub(super) slots: Vec<u32>,
     pub(super) registers: Vec<u32>,
     pub(super) memo: Rows,
+    pub(super) passed: Passed,
+    room: Vec<u8>,
 }
 
 impl Memory {
@@ -17,18 +27,37 @@ impl Memory {
         Self::default()
     }
 
-    /// As [`Memory::new`], but failures are remembered after so many steps of a search.
-    /// Most lines are decided sooner than by default, and remembering only costs there; no answer
-    /// depends on it.
+    /// As [`Memory::new`], but without the quick way, and failures are remembered after so many
+    /// steps of a search. No answer depends on it.
     pub fn remembering_after(steps: u64) -> Self {
-        Self { quiet: steps, ..Self::default() }
+        Self { quick: false, backward: false, quiet: steps, ..Self::default() }
+    }
+
+    /// Without the quick way, but with the pass from the end of the text. No answer depends on it.
+    #[cfg(test)]
+    pub(super) fn backward_first() -> Self {
+        Self { quick: false, ..Self::default() }
     }
 
     /// Bytes held, for a gauge.
     pub fn bytes(&self) -> usize {
         self.stack.capacity() * size_of::<Frame>()
+            + self.frames.capacity() * size_of::<fast::Frame>()
             + (self.slots.capacity() + self.registers.capacity() + self.memo.starts.capacity()) * 4
             + self.memo.words.capacity() * 8
+            + self.passed.bytes()
+            + self.room.capacity()
+    }
+
+    /// Room for a text that is to be searched, so that it need not be allocated each time. Whoever
+    /// takes it gives it back.
+    pub fn take_room(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.room)
+    }
+
+    /// Gives back what [`Memory::take_room`] gave.
+    pub fn give_back(&mut self, room: Vec<u8>) {
+        self.room = room;
     }
 
     pub(super) fn prepare(&mut self, slots: usize, registers: usize) {
@@ -44,11 +73,16 @@ impl Memory {
 impl Default for Memory {
     fn default() -> Self {
         Self {
+            quick: true,
+            backward: true,
+            frames: Vec::new(),
             quiet: QUIET_STEPS,
             stack: Vec::new(),
             slots: Vec::new(),
             registers: Vec::new(),
             memo: Rows::default(),
+            passed: Passed::default(),
+            room: Vec::new(),
         }
     }
 }

@@ -23,7 +23,7 @@ pub(super) fn parse(pattern: &str, multi_line: bool) -> Result<Ast, Error> {
         let root = parser.whole()?;
         if parser.global == flags {
             let groups = parser.groups.into_iter().map(|g| g.name).collect();
-            return Ok(Ast { root, groups });
+            return Ok(Ast { root, groups, bytewise: false });
         }
         flags = parser.global;
     }

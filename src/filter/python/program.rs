@@ -1,7 +1,8 @@
 //! A compiled pattern: what the machine runs.
 
 use super::ast::{Assert, Fold, Kind};
-use super::chars::Set;
+use super::chars::{self, Set};
+use super::fast::Fast;
 use super::firsts::Firsts;
 
 /// An address in the program.
@@ -149,6 +150,8 @@ pub(super) struct Look {
 #[derive(Debug)]
 pub(super) struct Program {
     pub(super) code: Vec<Inst>,
+    /// Characters are bytes.
+    pub(super) bytewise: bool,
     pub(super) pool: Vec<u8>,
     pub(super) sets: Vec<Set>,
     pub(super) repeats: Vec<Repeat>,
@@ -158,6 +161,21 @@ pub(super) struct Program {
     pub(super) registers: usize,
     pub(super) rows: usize,
     pub(super) firsts: Firsts,
+    pub(super) fast: Fast,
+}
+
+impl Program {
+    /// Where the character begins that ends at `at`, which must not be 0.
+    #[inline]
+    pub(super) fn back(&self, text: &[u8], at: usize) -> usize {
+        if text[at - 1] < 0x80 || self.bytewise { at - 1 } else { chars::back(text, at) }
+    }
+
+    /// How long the character at `at` is.
+    #[inline]
+    pub(super) fn width(&self, text: &[u8], at: usize) -> usize {
+        if self.bytewise { 1 } else { chars::decode(text, at).1 }
+    }
 }
 
 impl Repeat {

@@ -2,6 +2,8 @@
 //! of CPython 3.11.7 answered (byte offsets of all groups, or null; `error` where it refuses).
 
 mod bounds;
+mod native;
+mod oracle;
 mod random;
 
 use super::*;
@@ -27,10 +29,13 @@ fn answers_as_python_does() {
             Ok(_) if case.error => wrong.push(format!("{} was accepted", case.pattern)),
             Err(error) => wrong.push(format!("{}: {error}", case.pattern)),
             Ok(regex) => {
-                // With failures remembered from the first step on, and never.
-                for mut memory in
-                    [Memory::remembering_after(0), Memory::remembering_after(DEFAULT_STEPS)]
-                {
+                // The quick way; with failures remembered from the first step on, and never.
+                for mut memory in [
+                    Memory::new(),
+                    Memory::backward_first(),
+                    Memory::remembering_after(0),
+                    Memory::remembering_after(DEFAULT_STEPS),
+                ] {
                     let found = groups(&regex, case.text.as_bytes(), &mut memory);
                     if found != case.groups {
                         wrong.push(format!(
@@ -111,6 +116,15 @@ fn stray_bytes_are_characters() {
         let found =
             regex.search(text, &mut memory, DEFAULT_STEPS).expect("in time").map(|m| m.span());
         assert_eq!(found, span, "{pattern} on {text:x?}");
+    }
+}
+
+#[test]
+fn a_look_behind_sees_what_nothing_else_reaches() {
+    let regex = Regex::new("(?<=ab|.c)d").expect("a pattern");
+    for text in ["xabd", "xxcd"] {
+        let found = groups(&regex, text.as_bytes(), &mut Memory::backward_first());
+        assert_eq!(found, Some(vec![Some((3, 4))]), "{text}");
     }
 }
 

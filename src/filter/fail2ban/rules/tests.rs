@@ -1,3 +1,6 @@
+mod worst;
+
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use super::*;
@@ -85,14 +88,48 @@ fn a_hostile_line_costs_little() {
     }
 }
 
+#[test]
+fn a_warm_judge_allocates_for_long_texts_only() {
+    use crate::input::allocations;
+    let rules = rules(
+        &["^denied <F-USER>.*</F-USER> from <ADDR>$", "^no <HOST> <F-ALT_USER>.+</F-ALT_USER>$"],
+        Some(r"^\S+ <F-MLFID>gate\[\d+\]</F-MLFID>: <F-CONTENT>.+</F-CONTENT>$"),
+        &["nobody"],
+        1,
+    );
+    let mut memory = Memory::new();
+    for (line, expected) in [
+        ("h gate[7]: denied ann from 192.0.2.1", 0),
+        ("h gate[7]: denied ann from 2001:db8::1", 0),
+        ("h gate[7]: no 2001:db8::1 bob", 0),
+        ("h gate[7]: denied nobody from 192.0.2.1", 0),
+        ("h gate[7]: allowed ann from 192.0.2.1", 0),
+        ("h door[7]: denied ann from 192.0.2.1", 0),
+        ("h gate[7]: denied somebody whose name is long from 192.0.2.1", 1),
+    ] {
+        let mut run = || _ = rules.judge_line(line.as_bytes(), &mut memory);
+        run();
+        assert_eq!(allocations::count(run), expected, "{line}");
+    }
+}
+
 fn judge(rules: &Rules, buffer: &mut Vec<Vec<u8>>) -> Result<Outcome, OutOfSteps> {
-    rules.judge(buffer, &mut Memory::new())
+    // A line by itself has the same verdict either way.
+    let alone = match &buffer[..] {
+        [line] if rules.max_lines() == 1 => Some(rules.judge_line(line, &mut Memory::new())),
+        _ => None,
+    };
+    let judged = rules.judge(buffer, &mut Memory::new());
+    if let Some(alone) = alone {
+        assert_eq!(alone, judged);
+    }
+    judged
 }
 
 fn who(rules: &Rules, buffer: &mut Vec<Vec<u8>>) -> Option<String> {
     let Outcome::Matched(found) = judge(rules, buffer).unwrap() else { return None };
     let address = found.groups.get("ip4").cloned().flatten()?;
-    String::from_utf8(address).ok()
+    String::from_utf8(address.into_vec()).ok()
 }
 
 fn lines(texts: &[&str]) -> Vec<Vec<u8>> {

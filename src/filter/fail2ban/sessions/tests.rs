@@ -126,5 +126,5 @@ fn kind(sessions: &mut Sessions, line: &str) -> Kind {
 /// `name=value name=value`.
 fn groups(text: &str) -> Groups {
     let pairs = text.split(' ').map(|pair| pair.split_once('=').unwrap());
-    pairs.map(|(name, value)| (name.into(), Some(value.as_bytes().to_vec()))).collect()
+    pairs.map(|(name, value)| (name.into(), Some(value.as_bytes().into()))).collect()
 }

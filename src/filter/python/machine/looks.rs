@@ -2,7 +2,6 @@
 //! began. When the body succeeds, its alternatives are forgotten.
 
 use super::{Machine, OutOfSteps};
-use crate::filter::python::chars;
 use crate::filter::python::memory::{Frame, NONE};
 use crate::filter::python::program::Inst;
 
@@ -16,7 +15,7 @@ impl Machine<'_> {
                 self.pc = look.next;
                 return Ok(look.negate);
             }
-            from = chars::back(self.text, from);
+            from = self.program.back(self.text, from);
         }
         self.spend(u64::from(look.behind) / 8)?;
         self.open_frame()?;

@@ -4,7 +4,6 @@
 
 use super::{Machine, OutOfSteps};
 use crate::filter::python::ast::Kind;
-use crate::filter::python::chars;
 use crate::filter::python::memory::Frame;
 use crate::filter::python::program::{Inst, Memo, Next, Repeat, Scan};
 
@@ -90,7 +89,7 @@ impl<'a> Machine<'a> {
         let next = if at == low {
             None
         } else {
-            let one_less = chars::back(self.text, at);
+            let one_less = self.program.back(self.text, at);
             self.last_end(repeat, low, one_less)
         };
         let failed_from = next.map_or(low, |next| self.after(next));
@@ -191,7 +190,7 @@ impl<'a> Machine<'a> {
 
     /// Where the character at `at` ends. Ranges in the memo begin at characters only.
     fn after(&self, at: usize) -> usize {
-        at + chars::decode(self.text, at).1
+        at + self.program.width(self.text, at)
     }
 
     /// The same for success, as far as `high`.
@@ -212,7 +211,7 @@ impl<'a> Machine<'a> {
             let limit = known.map_or(window, |known| known as usize);
             let end = self.run_end(repeat, from, limit);
             if end >= limit && known.is_some() {
-                return chars::back(self.text, end);
+                return self.program.back(self.text, end);
             }
             if end < limit || end >= self.text.len() {
                 return end;
@@ -261,26 +260,33 @@ impl<'a> Machine<'a> {
     /// May the repeat end here, by what comes next? `pc` must be at the repeat.
     #[inline]
     fn may_end(&self, repeat: &Repeat, at: usize) -> bool {
-        match repeat.next {
+        let follows = match repeat.next {
             Next::Any => true,
             Next::Byte(next) => self.text.get(at) == Some(&next),
             Next::Set => self.program.firsts.of(self.pc + 1).allows(self.text.get(at)),
-        }
+        };
+        follows && self.possible(self.pc + 1, at)
     }
 
     /// The last place between the two where the repeat may end. `pc` must be at the repeat.
     #[inline]
     fn last_end(&self, repeat: &Repeat, low: usize, high: usize) -> Option<usize> {
         if let Next::Byte(next) = repeat.next {
-            let end = (high + 1).min(self.text.len());
-            return memchr::memrchr(next, &self.text[low..end]).map(|at| low + at);
+            let mut end = (high + 1).min(self.text.len());
+            loop {
+                let at = low + memchr::memrchr(next, &self.text[low..end])?;
+                if self.possible(self.pc + 1, at) {
+                    return Some(at);
+                }
+                end = at;
+            }
         }
         let mut at = high;
         while !self.may_end(repeat, at) {
             if at == low {
                 return None;
             }
-            at = chars::back(self.text, at);
+            at = self.program.back(self.text, at);
         }
         Some(at)
     }

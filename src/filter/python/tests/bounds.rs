@@ -4,7 +4,7 @@ use super::*;
 
 /// The least number of steps, to a factor of two, in which a search ends.
 fn steps(regex: &Regex, text: &[u8]) -> u64 {
-    let mut memory = Memory::new();
+    let mut memory = Memory::remembering_after(1_000);
     let enough = |steps: &u32| regex.search(text, &mut memory, 1 << steps).is_ok();
     1 << (0..40).find(enough).expect("it ends")
 }

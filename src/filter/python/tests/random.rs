@@ -13,6 +13,7 @@ fn superset_and_memo_keep_the_answer() {
     let mut random = Random(0x5eed);
     let (mut quiet, mut eager) =
         (Memory::remembering_after(DEFAULT_STEPS), Memory::remembering_after(0));
+    let mut others = [Memory::new(), Memory::backward_first()];
     let (mut patterns, mut hits) = (0, 0);
     while patterns < 1_500 {
         let mut groups = 0;
@@ -30,6 +31,10 @@ fn superset_and_memo_keep_the_answer() {
                 regex.search(&text, &mut eager, DEFAULT_STEPS),
                 "{pattern} on {text:x?}"
             );
+            for other in &mut others {
+                let found = regex.search(&text, other, DEFAULT_STEPS);
+                assert_eq!(plain, found, "{pattern} on {text:x?}");
+            }
             if matches!(plain, Ok(Some(_))) {
                 hits += 1;
                 assert!(hit(&automaton, &text), "{pattern} on {text:x?}");
@@ -78,7 +83,7 @@ fn hit(automaton: &DFA, text: &[u8]) -> bool {
 }
 
 /// Xorshift: small, seeded, the same everywhere.
-struct Random(u64);
+pub(super) struct Random(pub(super) u64);
 
 impl Random {
     fn below(&mut self, end: usize) -> usize {
@@ -92,7 +97,7 @@ impl Random {
         of[self.below(of.len())]
     }
 
-    fn text(&mut self, single_line: bool) -> Vec<u8> {
+    pub(super) fn text(&mut self, single_line: bool) -> Vec<u8> {
         let length = self.below(12);
         let all: &[&[u8]] =
             &[b"a", b"a", b"b", b"b", b"c", b"A", b" ", "é".as_bytes(), b"\xff", b"\n"];
@@ -101,7 +106,7 @@ impl Random {
             .collect()
     }
 
-    fn alternatives(&mut self, depth: usize, groups: &mut usize) -> String {
+    pub(super) fn alternatives(&mut self, depth: usize, groups: &mut usize) -> String {
         let count = [1, 1, 2, 3][self.below(4)];
         (0..count).map(|_| self.sequence(depth, groups)).collect::<Vec<_>>().join("|")
     }
@@ -142,5 +147,27 @@ impl Random {
                 format!("{open}{})", self.alternatives(depth - 1, groups))
             }
         }
+    }
+
+    /// A pattern for regex-syntax, bytes only, without repeats of what may be empty.
+    pub(super) fn native(&mut self, depth: usize) -> String {
+        let count = [1, 1, 2, 3][self.below(4)];
+        let branch = |random: &mut Self| {
+            (0..random.below(4)).map(|_| random.native_item(depth)).collect::<String>()
+        };
+        (0..count).map(|_| branch(self)).collect::<Vec<_>>().join("|")
+    }
+
+    fn native_item(&mut self, depth: usize) -> String {
+        let leaves =
+            ["a", "b", "c", ".", r"\w", r"\S", r"\s", "[^a]", "[ab]", r"\xff", r"[\x80-\xff]", "é"];
+        let quantifiers = ["*", "+", "?", "{2}", "{1,3}", "{3,}", "*?", "+?", "??", "{1,2}?"];
+        let item = match self.below(6) {
+            0 if depth > 0 => format!("({})", self.native(depth - 1)),
+            1 if depth > 0 => format!("(?:{})", self.native(depth - 1)),
+            2 => return self.pick(&["$", r"(?-u:\b)", r"(?-u:\B)"]).to_owned(),
+            _ => self.pick(&leaves).to_owned(),
+        };
+        if self.below(5) < 2 { format!("(?:{item}){}", self.pick(&quantifiers)) } else { item }
     }
 }

@@ -1,0 +1,375 @@
+//! Runs of one character: `\S+`, `.*?`, `[^"]{1,9}`; and `(?:(?! from ).)*`, a run that stops before
+//! a literal.
+
+use memchr::memmem;
+
+use super::{Frame, Search, Undecided};
+use crate::filter::python::ast::Kind;
+use crate::filter::python::program::Scan;
+
+#[derive(Debug)]
+pub(super) struct Run {
+    /// By byte: 0 does not belong, 1 belongs, 2 asks for the character.
+    pub(super) table: u32,
+    pub(super) set: u32,
+    pub(super) min: u32,
+    /// `u32::MAX`: no bound.
+    pub(super) max: u32,
+    pub(super) kind: Kind,
+    pub(super) scan: Scan,
+    pub(super) next: Next,
+    /// With the run: the end of a group right behind it is written into this slot, …
+    pub(super) save: u32,
+    /// … so many instructions are done, and so many bytes of what must follow taken.
+    pub(super) used: u8,
+    pub(super) taken: u32,
+    /// It stops before this literal.
+    pub(super) before: Option<Box<memmem::Finder<'static>>>,
+}
+
+/// What must follow.
+#[derive(Debug)]
+pub(super) enum Next {
+    Any,
+    /// A literal of the pool.
+    Bytes {
+        first: u8,
+        start: u32,
+        len: u32,
+    },
+    Table(u32),
+}
+
+impl<const SURE: bool> Search<'_, SURE> {
+    /// The whole run, if what must follow does.
+    #[inline]
+    pub(super) fn stop(
+        &mut self,
+        run: &Run,
+        pc: usize,
+        pos: usize,
+    ) -> Result<Option<usize>, Undecided> {
+        let end = match self.short(run, pos) {
+            Some(Some(end)) => end,
+            Some(None) => return Ok(None),
+            None => {
+                let Some(low) = self.least(run, pos) else { return Ok(None) };
+                let end = self.end(run, low);
+                self.count(low, end);
+                end
+            }
+        };
+        Ok(self.may_end(run, pc, end).then_some(end))
+    }
+
+    #[inline]
+    pub(super) fn greedy(
+        &mut self,
+        run: &Run,
+        pc: usize,
+        pos: usize,
+    ) -> Result<Option<usize>, Undecided> {
+        let Some(low) = self.least(run, pos) else { return Ok(None) };
+        let high = self.end(run, low);
+        self.count(low, high);
+        self.longest(run, pc, low, high)
+    }
+
+    /// A greedy run failed with its end at `at`: the next shorter one.
+    pub(super) fn shrink(
+        &mut self,
+        pc: usize,
+        low: usize,
+        at: usize,
+    ) -> Result<Option<usize>, Undecided> {
+        let fast = self.fast;
+        let super::Op::Greedy(run) = fast.ops[pc] else { return Ok(None) };
+        let shorter = self.program.back(self.text, at);
+        self.longest(&fast.runs[run as usize], pc, low, shorter)
+    }
+
+    /// The last place where it may end; a frame for those before it.
+    #[inline]
+    fn longest(
+        &mut self,
+        run: &Run,
+        pc: usize,
+        low: usize,
+        high: usize,
+    ) -> Result<Option<usize>, Undecided> {
+        let Some(end) = self.last_end(run, pc, low, high) else {
+            self.count(low, high);
+            return Ok(None);
+        };
+        self.count(end, high);
+        if end > low {
+            self.push(Frame::Greedy { pc: pc as u32, low: low as u32, at: end as u32 })?;
+        }
+        Ok(Some(end))
+    }
+
+    #[inline]
+    pub(super) fn lazy(
+        &mut self,
+        run: &Run,
+        pc: usize,
+        pos: usize,
+    ) -> Result<Option<usize>, Undecided> {
+        let Some(low) = self.least(run, pos) else { return Ok(None) };
+        let left = if run.max == u32::MAX { u32::MAX } else { run.max - run.min };
+        self.shortest(run, pc, low, left)
+    }
+
+    /// A lazy run failed with its end at `at`: the next longer one.
+    pub(super) fn extend(
+        &mut self,
+        pc: usize,
+        at: usize,
+        left: u32,
+    ) -> Result<Option<usize>, Undecided> {
+        let fast = self.fast;
+        let super::Op::Lazy(run) = fast.ops[pc] else { return Ok(None) };
+        let run = &fast.runs[run as usize];
+        let Some(longer) = self.longer(run, at, left) else { return Ok(None) };
+        let left = if left == u32::MAX { left } else { left - 1 };
+        self.shortest(run, pc, longer, left)
+    }
+
+    /// The first place from `at` on where it may end; a frame for those behind it.
+    #[inline]
+    fn shortest(
+        &mut self,
+        run: &Run,
+        pc: usize,
+        at: usize,
+        mut left: u32,
+    ) -> Result<Option<usize>, Undecided> {
+        let mut end = at;
+        if let (Scan::Until(stop), Next::Bytes { first, start, len }, None, u32::MAX) =
+            (run.scan, &run.next, &run.before, left)
+        {
+            let wanted = &self.fast.pool[*start as usize..][..*len as usize];
+            for tries in 0.. {
+                if tries == TRIES {
+                    // Its first byte is no rare one here.
+                    let rest = &self.text[end..];
+                    let stops = memchr::memchr(stop, rest).unwrap_or(rest.len());
+                    let reach = (stops + wanted.len()).min(rest.len());
+                    match memmem::find(&rest[..reach], wanted) {
+                        Some(at) => end += at,
+                        None => end += stops,
+                    }
+                }
+                let found = memchr::memchr2(*first, stop, &self.text[end..]);
+                let Some(place) = found.map(|it| end + it) else {
+                    self.count(at, self.text.len());
+                    return Ok(None);
+                };
+                end = place;
+                if self.text[end..].starts_with(wanted) && self.possible(pc + 1, end) {
+                    break;
+                }
+                if self.text[end] == stop {
+                    self.count(at, end);
+                    return Ok(None);
+                }
+                end += 1;
+            }
+        } else {
+            while !self.may_end(run, pc, end) {
+                let Some(longer) = self.longer(run, end, left) else {
+                    self.count(at, end);
+                    return Ok(None);
+                };
+                end = longer;
+                left = if left == u32::MAX { left } else { left - 1 };
+            }
+        }
+        self.count(at, end);
+        self.push(Frame::Lazy { pc: pc as u32, at: end as u32, left })?;
+        Ok(Some(end))
+    }
+
+    #[inline]
+    fn longer(&self, run: &Run, at: usize, left: u32) -> Option<usize> {
+        if left == 0 {
+            return None;
+        }
+        if let Some(before) = &run.before
+            && self.text[at..].starts_with(before.needle())
+        {
+            return None;
+        }
+        match self.text.get(at) {
+            Some(byte @ 0..0x80) => {
+                let is_in = self.fast.tables[run.table as usize][usize::from(*byte)] != 0;
+                is_in.then_some(at + 1)
+            }
+            Some(_) => self.program.sets[run.set as usize].step(self.text, at),
+            None => None,
+        }
+    }
+
+    /// The end of a run of a few bytes, if there are enough of them; `None` if it is not as simple.
+    #[inline]
+    fn short(&self, run: &Run, pos: usize) -> Option<Option<usize>> {
+        if run.max > SHORT {
+            return None;
+        }
+        let table = &self.fast.tables[run.table as usize];
+        let mut end = pos;
+        while end - pos < run.max as usize {
+            match self.text.get(end).map_or(0, |byte| table[usize::from(*byte)]) {
+                0 => break,
+                1 if self.text[end] < 0x80 => end += 1,
+                _ => return None,
+            }
+        }
+        Some((end - pos >= run.min as usize).then_some(end))
+    }
+
+    /// Where the smallest number of characters ends.
+    #[inline]
+    fn least(&self, run: &Run, pos: usize) -> Option<usize> {
+        let mut low = pos;
+        for _ in 0..run.min {
+            low = match self.text.get(low) {
+                Some(byte @ 0..0x80) => {
+                    let is_in = self.fast.tables[run.table as usize][usize::from(*byte)] != 0;
+                    is_in.then_some(low + 1)?
+                }
+                Some(_) => self.program.sets[run.set as usize].step(self.text, low)?,
+                None => return None,
+            };
+        }
+        Some(low)
+    }
+
+    /// Where the run from `low` stops.
+    #[inline]
+    fn end(&self, run: &Run, low: usize) -> usize {
+        let text = self.text;
+        let mut left = if run.max == u32::MAX { usize::MAX } else { (run.max - run.min) as usize };
+        let limit = match &run.before {
+            // The literal is looked for only as far as it matters.
+            Some(before) => {
+                let stop = self.scan(run, low, &text[low..]);
+                let reach = (stop + before.needle().len()).min(text.len());
+                return before.find(&text[low..reach]).map_or(stop, |at| stop.min(low + at));
+            }
+            None => &text[low..],
+        };
+        if left == usize::MAX {
+            return self.scan(run, low, limit);
+        }
+        let mut end = low;
+        let table = &self.fast.tables[run.table as usize];
+        while left > 0 && end < text.len() {
+            match text[end] {
+                byte @ 0..0x80 if table[usize::from(byte)] != 0 => end += 1,
+                0..0x80 => break,
+                _ => match self.program.sets[run.set as usize].step(text, end) {
+                    Some(next) => end = next,
+                    None => break,
+                },
+            }
+            left -= 1;
+        }
+        end
+    }
+
+    #[inline]
+    fn scan(&self, run: &Run, low: usize, rest: &[u8]) -> usize {
+        match run.scan {
+            Scan::All => low + rest.len(),
+            Scan::Until(stop) => low + memchr::memchr(stop, rest).unwrap_or(rest.len()),
+            Scan::UntilEither(..) | Scan::Bytes | Scan::Chars => {
+                let table = &self.fast.tables[run.table as usize];
+                let mut end = low;
+                loop {
+                    let rest = &self.text[end..];
+                    let count = rest.iter().position(|byte| table[usize::from(*byte)] != 1);
+                    let Some(count) = count else { return self.text.len() };
+                    end += count;
+                    if table[usize::from(self.text[end])] == 0 {
+                        return end;
+                    }
+                    match self.program.sets[run.set as usize].step(self.text, end) {
+                        Some(next) => end = next,
+                        None => return end,
+                    }
+                }
+            }
+        }
+    }
+
+    #[inline]
+    fn may_end(&self, run: &Run, pc: usize, at: usize) -> bool {
+        let follows = match run.next {
+            Next::Any => true,
+            Next::Bytes { first, start, len } => {
+                self.text.get(at) == Some(&first)
+                    && self.text[at..]
+                        .starts_with(&self.fast.pool[start as usize..][..len as usize])
+            }
+            Next::Table(table) => {
+                let next = self.text.get(at).map_or(256, |byte| usize::from(*byte));
+                self.fast.tables[table as usize][next] != 0
+            }
+        };
+        follows && self.possible(pc + 1, at)
+    }
+
+    /// The last place between the two where the run may end.
+    #[inline]
+    fn last_end(&self, run: &Run, pc: usize, low: usize, high: usize) -> Option<usize> {
+        match run.next {
+            Next::Any if !SURE => Some(high),
+            Next::Bytes { first, start, len } => {
+                let wanted = &self.fast.pool[start as usize..][..len as usize];
+                let mut end = (high + 1).min(self.text.len());
+                for _ in 0..TRIES {
+                    let at = low + memchr::memrchr(first, self.text.get(low..end)?)?;
+                    if self.text[at..].starts_with(wanted) && self.possible(pc + 1, at) {
+                        return Some(at);
+                    }
+                    end = at;
+                }
+                // Its first byte is no rare one here.
+                let mut end = (end + wanted.len() - 1).min(self.text.len());
+                loop {
+                    let at = low + memmem::rfind(self.text.get(low..end)?, wanted)?;
+                    if self.possible(pc + 1, at) {
+                        return Some(at);
+                    }
+                    end = at + wanted.len() - 1;
+                }
+            }
+            Next::Any | Next::Table(_) => {
+                let mut at = high;
+                loop {
+                    if self.may_end(run, pc, at) {
+                        return Some(at);
+                    }
+                    if at == low {
+                        return None;
+                    }
+                    at = self.program.back(self.text, at);
+                }
+            }
+        }
+    }
+
+    /// Looking through bytes is work, too.
+    #[inline]
+    fn count(&mut self, low: usize, high: usize) {
+        self.left -= ((high - low) / SCAN) as i64;
+    }
+}
+
+/// Runs of at most so many bytes are counted, not searched.
+const SHORT: u32 = 8;
+/// After so many places with but the first byte of a literal the whole of it is searched.
+const TRIES: usize = 8;
+/// So many bytes are looked through in the time of a step.
+const SCAN: usize = 8;
