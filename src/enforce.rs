@@ -6,7 +6,7 @@
 pub mod nftables;
 mod observe;
 
-pub use nftables::{Drops, Gate, GateError, Tally};
+pub use nftables::{Drops, Gate, GateError, Mended, Seen, Tally};
 pub use observe::Observe;
 
 use crate::ban::Change;
@@ -17,22 +17,23 @@ pub trait Backend: Send {
     /// Makes the changes, in order, all or none.
     fn apply(&mut self, changes: &[Change], now: Timestamp) -> Result<(), EnforceError>;
 
-    /// Makes the kernel hold exactly this. What stays is never absent meanwhile.
+    /// Makes the kernel hold exactly this, and returns what it held otherwise. What stays is never
+    /// absent meanwhile.
     fn sync(
         &mut self,
         bans: &[(Prefix, Until)],
         never: &[Prefix],
         now: Timestamp,
-    ) -> Result<(), EnforceError>;
+    ) -> Result<Mended, EnforceError>;
 
     /// Replaces the list of those who are let in whatever is banned.
     fn set_never(&mut self, never: &[Prefix]) -> Result<(), EnforceError>;
 
-    /// What was dropped since the table was made.
+    /// What was dropped since the backend's counters were made.
     fn drops(&mut self) -> Result<Drops, EnforceError>;
 
-    /// Whether everything that enforcement needs is still there.
-    fn is_intact(&mut self) -> Result<bool, EnforceError>;
+    /// Whether somebody else changed what enforcement needs. Cheap: called several times a second.
+    fn look(&mut self) -> Result<Seen, EnforceError>;
 
     /// Takes everything away.
     fn remove(self: Box<Self>) -> Result<(), EnforceError>;
@@ -46,6 +47,13 @@ pub enum EnforceError {
     Nftables(#[from] GateError),
 }
 
+impl EnforceError {
+    /// Whether all that was possible has been done, and trying at once again is no use.
+    pub fn is_settled(&self) -> bool {
+        matches!(self, EnforceError::Nftables(GateError::Full { .. } | GateError::Everybody(_)))
+    }
+}
+
 impl Backend for Gate {
     fn apply(&mut self, changes: &[Change], now: Timestamp) -> Result<(), EnforceError> {
         Ok(Gate::apply(self, changes, now)?)
@@ -56,7 +64,7 @@ impl Backend for Gate {
         bans: &[(Prefix, Until)],
         never: &[Prefix],
         now: Timestamp,
-    ) -> Result<(), EnforceError> {
+    ) -> Result<Mended, EnforceError> {
         Ok(Gate::sync(self, bans, never, now)?)
     }
 
@@ -68,8 +76,8 @@ impl Backend for Gate {
         Ok(Gate::drops(self)?)
     }
 
-    fn is_intact(&mut self) -> Result<bool, EnforceError> {
-        Ok(Gate::is_intact(self)?)
+    fn look(&mut self) -> Result<Seen, EnforceError> {
+        Ok(Gate::look(self)?)
     }
 
     fn remove(self: Box<Self>) -> Result<(), EnforceError> {

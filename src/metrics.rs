@@ -70,6 +70,8 @@ pub struct Metrics {
     pub enforce_errors: Tally,
     /// Times that the kernel's table was found changed by others, and mended.
     pub enforce_repairs: Tally,
+    /// 1 while the kernel does not take what is decided.
+    pub enforce_failing: Level,
     /// Arrival of a line to the kernel's acknowledgement, seconds.
     pub enforcement: Histogram,
     /// Packets and bytes dropped at the gate, by family.
@@ -159,6 +161,7 @@ impl Metrics {
             enforce_stale: Tally::new(counter!(ENFORCE_STALE)),
             enforce_errors: Tally::new(counter!(ENFORCE_ERRORS)),
             enforce_repairs: Tally::new(counter!(ENFORCE_REPAIRS)),
+            enforce_failing: Level::new(gauge!(ENFORCE_FAILING)),
             enforcement: histogram!(ENFORCEMENT),
             gate: ["ipv4", "ipv6"].map(gate),
             automaton_bytes: Level::new(gauge!(AUTOMATON_BYTES)),
@@ -247,6 +250,7 @@ const ENFORCE_QUEUE: &str = "portcullis_enforce_queue_changes";
 const ENFORCE_STALE: &str = "portcullis_enforce_stale_total";
 const ENFORCE_ERRORS: &str = "portcullis_enforce_errors_total";
 const ENFORCE_REPAIRS: &str = "portcullis_enforce_repairs_total";
+const ENFORCE_FAILING: &str = "portcullis_enforce_failing";
 const ENFORCEMENT: &str = "portcullis_enforcement_seconds";
 const GATE_PACKETS: &str = "portcullis_gate_dropped_packets_total";
 const GATE_BYTES: &str = "portcullis_gate_dropped_bytes_total";
@@ -295,6 +299,7 @@ fn describe() {
         (BANS, "Offenders banned now, by jail."),
         (NEVER_BAN, "Entries of the never-ban list."),
         (ENFORCE_QUEUE, "Changes that wait for the kernel."),
+        (ENFORCE_FAILING, "1 while the kernel does not take what is decided."),
         (AUTOMATON_BYTES, "Bytes that the automata of all workers hold."),
         (JAILS_SKIPPED, "Jails that do not run because their filters do not load."),
         (BUILD, "1, with the version as label."),

@@ -1,7 +1,10 @@
 //! The thread that talks to the kernel, and the decider's end of the queue to it.
 //!
 //! The queue is bounded. When it is full nothing blocks and nothing is lost: the queue is marked
-//! stale, and the decider sends one snapshot of everything later.
+//! stale, and the decider sends one snapshot of everything later. The same snapshot makes good what
+//! the kernel refused, after a pause that grows, and what others did to the table.
+
+mod mend;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,9 +15,10 @@ use std::time::{Duration, Instant};
 use tokio_util::sync::DropGuard;
 
 use crate::ban::Change;
-use crate::enforce::{Backend, EnforceError};
-use crate::metrics::Metrics;
+use crate::enforce::{Backend, Seen};
+use crate::metrics::{Metrics, Readiness};
 use crate::model::{Prefix, Timestamp, Until};
+use mend::{Counted, Mending};
 
 /// The decider's end.
 #[derive(Debug)]
@@ -53,11 +57,18 @@ enum Work {
 pub(super) fn start(
     backend: Box<dyn Backend>,
     metrics: Arc<Metrics>,
+    readiness: Readiness,
     standing: DropGuard,
 ) -> std::io::Result<(GateQueue, JoinHandle<()>)> {
     let (work, queue) = sync_channel(QUEUE);
     let state = Arc::new(State::default());
-    let thread = Gate { backend, state: Arc::clone(&state), metrics: Arc::clone(&metrics) };
+    let thread = Gate {
+        backend,
+        state: Arc::clone(&state),
+        metrics: Arc::clone(&metrics),
+        mending: Mending::new(Arc::clone(&metrics), readiness),
+        counted: Counted::default(),
+    };
     let thread = std::thread::Builder::new().name("enforce".into()).spawn(move || {
         let _standing = standing;
         thread.run(&queue);
@@ -119,16 +130,21 @@ struct Gate {
     backend: Box<dyn Backend>,
     state: Arc<State>,
     metrics: Arc<Metrics>,
+    mending: Mending,
+    counted: Counted,
 }
 
 impl Gate {
     fn run(mut self, queue: &Receiver<Work>) {
         let mut looked = Instant::now();
         loop {
-            match queue.recv_timeout(LOOK_EVERY) {
+            match queue.recv_timeout(LOOK_EVERY.min(self.mending.pause())) {
                 Ok(work) => self.take(work, queue),
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => break,
+            }
+            if self.mending.is_due() {
+                self.state.stale.store(true, Ordering::Relaxed);
             }
             if looked.elapsed() >= LOOK_EVERY {
                 self.look();
@@ -139,7 +155,7 @@ impl Gate {
         if self.state.flush.load(Ordering::Relaxed)
             && let Err(error) = self.backend.remove()
         {
-            tracing::error!("cannot take the table away: {error}");
+            tracing::error!("cannot take away what enforced the bans: {error}");
         }
     }
 
@@ -148,73 +164,95 @@ impl Gate {
         let mut next = Some(work);
         while let Some(work) = next.take() {
             self.done_one();
-            let result = match work {
-                Work::Last(_) if !self.state.stale.load(Ordering::Relaxed) => Ok(()),
-                Work::Never(never) => self.backend.set_never(&never),
-                Work::Snapshot(snapshot) | Work::Last(snapshot) => {
-                    self.backend.sync(&snapshot.bans, &snapshot.never, Timestamp::now())
-                }
-                Work::Changes(mut changes, arrived) => {
-                    let mut arrivals = Vec::from_iter(arrived);
-                    while changes.len() < MOST_TOGETHER {
-                        match queue.try_recv() {
-                            Ok(Work::Changes(more, arrived)) => {
-                                self.done_one();
-                                changes.extend(more);
-                                arrivals.extend(arrived);
-                            }
-                            Ok(other) => {
-                                next = Some(other);
-                                break;
-                            }
-                            Err(_) => break,
-                        }
+            match work {
+                Work::Last(_) if !self.is_behind() => {}
+                Work::Snapshot(snapshot) | Work::Last(snapshot) => self.sync(&snapshot),
+                // A snapshot will bring it, when the kernel is asked again.
+                Work::Never(_) if self.mending.is_waiting() => {}
+                Work::Never(never) => {
+                    if let Err(error) = self.backend.set_never(&never) {
+                        self.mending.failed(&error);
                     }
-                    let result = self.backend.apply(&changes, Timestamp::now());
-                    if result.is_ok() {
-                        for arrived in arrivals {
-                            self.metrics.enforcement.record(arrived.elapsed().as_secs_f64());
-                        }
-                    }
-                    result
                 }
-            };
-            if let Err(error) = result {
-                self.failed(&error);
+                Work::Changes(changes, arrived) => next = self.apply(changes, arrived, queue),
             }
+        }
+    }
+
+    /// Makes the changes, and those behind them; returns the first other work behind them.
+    fn apply(
+        &mut self,
+        mut changes: Vec<Change>,
+        arrived: Option<Instant>,
+        queue: &Receiver<Work>,
+    ) -> Option<Work> {
+        let mut next = None;
+        let mut arrivals = Vec::from_iter(arrived);
+        while changes.len() < MOST_TOGETHER {
+            match queue.try_recv() {
+                Ok(Work::Changes(more, arrived)) => {
+                    self.done_one();
+                    changes.extend(more);
+                    arrivals.extend(arrived);
+                }
+                Ok(other) => {
+                    next = Some(other);
+                    break;
+                }
+                Err(_) => break,
+            }
+        }
+        // A snapshot will bring them, when the kernel is asked again.
+        if self.mending.is_waiting() {
+            return next;
+        }
+        match self.backend.apply(&changes, Timestamp::now()) {
+            Ok(()) => {
+                for arrived in arrivals {
+                    self.metrics.enforcement.record(arrived.elapsed().as_secs_f64());
+                }
+            }
+            Err(error) => self.mending.failed(&error),
+        }
+        next
+    }
+
+    fn sync(&mut self, snapshot: &Snapshot) {
+        match self.backend.sync(&snapshot.bans, &snapshot.never, Timestamp::now()) {
+            Ok(mended) => {
+                if mended.made {
+                    self.counted.begin_anew();
+                }
+                self.mending.mended(&mended);
+            }
+            Err(error) => self.mending.failed(&error),
         }
     }
 
     /// Fetches what the kernel counted, and sees whether somebody changed the table.
     fn look(&mut self) {
-        match self.backend.is_intact() {
-            Ok(true) => {}
-            Ok(false) => {
-                tracing::warn!("the firewall table was changed by somebody else; mending it");
-                self.metrics.enforce_repairs.add(1);
-                self.state.stale.store(true, Ordering::Relaxed);
+        if self.mending.is_waiting() {
+            return;
+        }
+        match self.backend.look() {
+            Ok(Seen::AsWritten) => {}
+            Ok(seen) => {
+                if self.mending.seen(seen) {
+                    self.state.stale.store(true, Ordering::Relaxed);
+                }
                 return;
             }
-            Err(error) => return self.failed(&error),
+            Err(error) => return self.mending.failed(&error),
         }
         match self.backend.drops() {
-            Ok(drops) => {
-                for ((packets, bytes), tally) in self.metrics.gate.iter().zip([drops.v4, drops.v6])
-                {
-                    packets.raise_to(tally.packets);
-                    bytes.raise_to(tally.bytes);
-                }
-            }
-            Err(error) => self.failed(&error),
+            Ok(drops) => self.counted.count(drops, &self.metrics.gate),
+            Err(error) => self.mending.failed(&error),
         }
     }
 
-    fn failed(&self, error: &EnforceError) {
-        tracing::error!("{error}");
-        self.metrics.enforce_errors.add(1);
-        self.state.stale.store(true, Ordering::Relaxed);
-        // The snapshot that follows would fail at once as well when the cause is still there.
-        std::thread::sleep(AFTER_FAILURE);
+    /// Whether the kernel may not hold what was decided.
+    fn is_behind(&self) -> bool {
+        self.state.stale.load(Ordering::Relaxed) || self.mending.is_needed()
     }
 
     fn done_one(&self) {
@@ -228,8 +266,9 @@ const QUEUE: usize = 4_096;
 /// Changes in one transaction: 4 to 5 ms of kernel time (`shared/nftables.md`).
 const MOST_TOGETHER: usize = 1_000;
 
-const LOOK_EVERY: Duration = Duration::from_millis(500);
-const AFTER_FAILURE: Duration = Duration::from_millis(200);
+/// What others do to the table is noticed after that time, and mended when the decider has sent
+/// what should be there: within twice that time.
+const LOOK_EVERY: Duration = Duration::from_millis(250);
 
 #[cfg(test)]
 mod tests;

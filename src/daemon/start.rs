@@ -49,7 +49,9 @@ pub(super) fn start(
     let (stop, fallen) = (CancellationToken::new(), CancellationToken::new());
     let tasks = TaskTracker::new();
 
-    let (gate, enforce) = gate::start(backend, Arc::clone(&metrics), fallen.clone().drop_guard())
+    let readiness = Readiness::default();
+    let standing = fallen.clone().drop_guard();
+    let (gate, enforce) = gate::start(backend, Arc::clone(&metrics), readiness.clone(), standing)
         .map_err(system("starting the enforce thread"))?;
     if options.flush {
         gate.flush_at_end();
@@ -71,7 +73,6 @@ pub(super) fn start(
 
     let parts = Parts { plan, rules, metrics: &metrics, hits, stop: &stop, fallen: &fallen };
     let facade = Arc::new(Facade::new(plan, rules, &sockets, enforcing, &described, &metrics));
-    let readiness = Readiness::default();
     let endpoint = Endpoint { metrics: Arc::clone(&metrics), readiness: readiness.clone() };
     let Sockets { datagrams, streams, metrics: metrics_listener } = sockets;
     let udp = {

@@ -6,6 +6,7 @@
 //! of the bans, and does not know why anybody is banned.
 
 mod batch;
+mod commit;
 mod dump;
 mod element;
 mod error;
@@ -20,22 +21,25 @@ mod socket;
 mod structure;
 #[cfg(test)]
 mod tests;
+mod watch;
 
 use std::collections::BTreeSet;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 pub use error::GateError;
 pub use ownership::{Ownership, Reason};
 
 use crate::ban::Change;
 use crate::model::{Prefix, Timestamp, Until};
+use commit::Frame;
 use dump::Fingerprint;
-use element::{Abilities, Step};
+use element::Abilities;
 use layout::BanSet;
 use never::Never;
 use objects::Objects;
 use plan::Plan;
 use socket::{Link, Refusal};
+use watch::Watch;
 
 /// How the gate is set up.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -73,6 +77,37 @@ pub struct Tally {
     pub bytes: u64,
 }
 
+/// What a look at the table showed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Seen {
+    /// Nobody else wrote to it.
+    AsWritten,
+    /// Somebody else did: who, as well as the kernel tells.
+    Changed(String),
+    /// It may have been changed; only a comparison ([`Gate::sync`]) tells.
+    Uncertain,
+}
+
+/// What [`Gate::sync`] found otherwise than it should be, and mended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Mended {
+    /// The table was gone, and with it its counters.
+    pub made: bool,
+    /// Chains, rules or sets were not as written.
+    pub rewritten: bool,
+    /// Bans that were missing, or had another end.
+    pub put: usize,
+    /// Bans that nobody had imposed.
+    pub removed: usize,
+}
+
+impl Mended {
+    /// Whether nothing had to be mended.
+    pub fn is_nothing(&self) -> bool {
+        *self == Mended::default()
+    }
+}
+
 /// The table in the kernel, and the only way to write it.
 #[derive(Debug)]
 pub struct Gate {
@@ -84,6 +119,19 @@ pub struct Gate {
     ownership: Ownership,
     written: Option<Fingerprint>,
     seen_generation: Option<u32>,
+    /// Hears what others do to a table that they can write.
+    watch: Option<Watch>,
+    /// What the generation would be if nobody else committed anything since the last comparison.
+    compared: Compared,
+}
+
+/// The last comparison of every element.
+#[derive(Clone, Copy, Debug)]
+struct Compared {
+    at: Instant,
+    generation: u32,
+    /// Our commits since.
+    ours: u32,
 }
 
 impl Gate {
@@ -104,10 +152,14 @@ impl Gate {
             ownership: Ownership::Shared(Reason::NotAllowed),
             written: None,
             seen_generation: None,
+            watch: None,
+            compared: Compared { at: Instant::now(), generation: 0, ours: 0 },
         };
-        gate.establish()?;
+        let frame = gate.survey()?;
+        gate.commit(&[], None, Some(frame))?;
         gate.abilities = gate.find_abilities()?;
         let held = gate.held()?;
+        gate.has_compared()?;
         Ok((gate, held))
     }
 
@@ -123,11 +175,12 @@ impl Gate {
     /// after [`GateError::Gone`] call [`sync`](Self::sync).
     pub fn apply(&mut self, changes: &[Change], now: Timestamp) -> Result<(), GateError> {
         let plan = Plan::for_changes(changes, now);
-        self.carry_out(&plan, None, CHANGES_A_TRANSACTION)
+        self.carry_out(&plan, None, None, CHANGES_A_TRANSACTION)
     }
 
     /// Makes the kernel hold exactly `bans`, and the accept sets exactly `never`. An element that
-    /// stays is never absent. Writes the table anew when somebody removed or changed it.
+    /// stays is never absent. Writes the table anew when somebody removed or changed it, and makes
+    /// another when its name was taken. Returns what was not as it should be.
     ///
     /// One transaction, or as many as the send buffer demands, removals first. Errors as in
     /// [`apply`](Self::apply).
@@ -136,21 +189,43 @@ impl Gate {
         bans: &[(Prefix, Until)],
         never: &[Prefix],
         now: Timestamp,
-    ) -> Result<(), GateError> {
+    ) -> Result<Mended, GateError> {
         let never = Never::merge(never)?;
-        if !self.is_intact()? {
-            self.establish()?;
+        let frame = if self.is_intact()? { None } else { Some(self.survey()?) };
+        match self.sync_within(bans, &never, now, frame.clone()) {
+            // Ours was removed, and something else bears its name.
+            Err(GateError::Different { .. }) => {
+                let frame = frame.map_or_else(|| self.survey(), Ok)?;
+                self.sync_within(bans, &never, now, Some(frame.instead()))
+            }
+            done => done,
         }
-        let held = dump::bans(&mut self.link, &self.table, &self.sets);
+    }
+
+    fn sync_within(
+        &mut self,
+        bans: &[(Prefix, Until)],
+        never: &Never,
+        now: Timestamp,
+        frame: Option<Frame>,
+    ) -> Result<Mended, GateError> {
+        let there = frame.as_ref().map_or(&self.sets, |frame| &frame.there);
+        let held = dump::bans(&mut self.link, &self.table, there);
         let held = held.map_err(|refusal| self.explain(refusal))?;
         let plan = Plan::for_state(&held, bans, now);
-        self.carry_out(&plan, Some(&never), usize::MAX)
+        let put = plan.steps.iter().filter(|step| step.is_put()).count();
+        let made = frame.as_ref().is_some_and(Frame::makes);
+        let rewritten = frame.is_some() && !made;
+        let mended = Mended { made, rewritten, put, removed: plan.steps.len() - put };
+        self.carry_out(&plan, Some(never), frame, usize::MAX)?;
+        self.has_compared()?;
+        Ok(mended)
     }
 
     /// Replaces the accept sets at one stroke.
     pub fn set_never(&mut self, never: &[Prefix]) -> Result<(), GateError> {
         let never = Never::merge(never)?;
-        self.carry_out(&Plan::default(), Some(&never), 1)
+        self.carry_out(&Plan::default(), Some(&never), None, 1)
     }
 
     /// The counters. They survive everything but the removal of the table.
@@ -179,84 +254,6 @@ impl Gate {
         Objects { table: &self.table, most_bans: self.most_bans }
     }
 
-    fn carry_out(
-        &mut self,
-        plan: &Plan,
-        never: Option<&Never>,
-        most: usize,
-    ) -> Result<(), GateError> {
-        let most = most.min(self.steps_a_transaction(never)).max(1);
-        let mut refused = 0;
-        let mut parts = plan.steps.chunks(most);
-        if never.is_some() {
-            refused += self.commit(parts.next().unwrap_or_default(), never)?;
-        }
-        for part in parts {
-            refused += self.commit(part, None)?;
-        }
-        match plan.everybody {
-            _ if refused > 0 => {
-                Err(GateError::Full { table: self.table.clone(), most: self.most_bans, refused })
-            }
-            Some(everybody) => Err(GateError::Everybody(everybody)),
-            None => Ok(()),
-        }
-    }
-
-    /// One transaction; on trouble with its size, several. Returns how many bans found no room.
-    fn commit(&mut self, steps: &[Step], never: Option<&Never>) -> Result<usize, GateError> {
-        for _ in 0..RACES {
-            let Err(refusal) = self.try_commit(steps, never) else { return Ok(0) };
-            match (refusal.errno, steps) {
-                // A removal that had to add first found nothing there: it is done.
-                (libc::ENFILE, [step]) => return Ok(usize::from(step.is_put())),
-                (libc::ENFILE | libc::EMSGSIZE, [_, _, ..]) => {
-                    let (first, second) = steps.split_at(steps.len() / 2);
-                    return Ok(self.commit(first, never)? + self.commit(second, None)?);
-                }
-                // On kernels without DESTROYSETELEM an element can expire before its deletion.
-                (libc::ENOENT, _) if self.is_intact()? => {}
-                _ => return Err(self.explain(refusal)),
-            }
-        }
-        Err(GateError::Gone { table: self.table.clone() })
-    }
-
-    fn try_commit(&mut self, steps: &[Step], never: Option<&Never>) -> Result<(), Refusal> {
-        let mut to = self.link.begin();
-        let new = self.new_sets(steps);
-        if !new.is_empty() {
-            new.iter().for_each(|set| self.objects().ban_set(&mut to, *set));
-            self.objects().entry_rules(&mut to, &(&self.sets | &new));
-        }
-        if let Some(never) = never {
-            element::write_never(&mut to, &self.table, never);
-        }
-        // Nothing was ever in a set that is not there.
-        let known = |step: &&Step| step.is_put() || self.sets.contains(&step.set());
-        let known: Vec<Step> = steps.iter().filter(known).copied().collect();
-        element::write(&mut to, &self.table, self.abilities, &known);
-        self.link.commit(to)?;
-        if !new.is_empty() {
-            self.sets.extend(new);
-            self.remember_structure()?;
-        }
-        Ok(())
-    }
-
-    fn new_sets(&self, steps: &[Step]) -> BTreeSet<BanSet> {
-        let sets = steps.iter().filter(|step| step.is_put()).map(Step::set);
-        sets.filter(|set| !self.sets.contains(set)).collect()
-    }
-
-    /// How many steps surely fit, beside the accept sets and the rules of every length.
-    fn steps_a_transaction(&self, never: Option<&Never>) -> usize {
-        let rules = (self.sets.len() + ROOM_FOR_NEW_SETS) * RULE_BYTES;
-        let never = never.map_or(0, Never::bytes);
-        let room = self.link.room().saturating_sub(rules + never);
-        room / self.abilities.bytes_a_step()
-    }
-
     fn explain(&mut self, refusal: Refusal) -> GateError {
         if refusal.errno == libc::EPERM
             && let Ok(Some(table)) = dump::table(&mut self.link, &self.table)
@@ -277,9 +274,3 @@ fn is_table_name(name: &str) -> bool {
 
 /// A commit of so many takes 4 to 5 ms.
 const CHANGES_A_TRANSACTION: usize = 1000;
-/// How often an element may expire between our deletion and the kernel's.
-const RACES: usize = 8;
-/// A rule, its set and the headers of its lists of elements: at most so many bytes.
-const RULE_BYTES: usize = 1024;
-/// A transaction that brings more new lengths than this may have to be halved.
-const ROOM_FOR_NEW_SETS: usize = 8;

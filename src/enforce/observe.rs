@@ -1,6 +1,6 @@
 //! The backend that only looks on: bans are decided, shown and counted, not applied.
 
-use super::{Backend, Drops, EnforceError};
+use super::{Backend, Drops, EnforceError, Mended, Seen};
 use crate::ban::Change;
 use crate::model::{Prefix, Timestamp, Until};
 
@@ -18,8 +18,8 @@ impl Backend for Observe {
         _: &[(Prefix, Until)],
         _: &[Prefix],
         _: Timestamp,
-    ) -> Result<(), EnforceError> {
-        Ok(())
+    ) -> Result<Mended, EnforceError> {
+        Ok(Mended::default())
     }
 
     fn set_never(&mut self, _: &[Prefix]) -> Result<(), EnforceError> {
@@ -30,8 +30,8 @@ impl Backend for Observe {
         Ok(Drops::default())
     }
 
-    fn is_intact(&mut self) -> Result<bool, EnforceError> {
-        Ok(true)
+    fn look(&mut self) -> Result<Seen, EnforceError> {
+        Ok(Seen::AsWritten)
     }
 
     fn remove(self: Box<Self>) -> Result<(), EnforceError> {

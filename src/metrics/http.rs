@@ -21,16 +21,40 @@ use super::Metrics;
 
 /// Whether the daemon takes messages and enforces what it decides.
 #[derive(Clone, Debug, Default)]
-pub struct Readiness(Arc<AtomicBool>);
+pub struct Readiness(Arc<Flags>);
+
+#[derive(Debug, Default)]
+struct Flags {
+    listens: AtomicBool,
+    /// The kernel does not take what is decided.
+    fails: AtomicBool,
+}
 
 impl Readiness {
-    /// Sets it.
+    /// Sets whether messages are taken.
     pub fn set(&self, ready: bool) {
-        self.0.store(ready, Ordering::Relaxed);
+        self.0.listens.store(ready, Ordering::Relaxed);
     }
 
-    fn get(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
+    /// Sets whether the kernel takes what is decided; it does until something else is said.
+    pub fn set_enforcing(&self, enforcing: bool) {
+        self.0.fails.store(!enforcing, Ordering::Relaxed);
+    }
+
+    /// Whether `/readyz` says so.
+    pub fn is_ready(&self) -> bool {
+        self.get().is_ok()
+    }
+
+    /// `Err` says why not.
+    fn get(&self) -> Result<(), &'static str> {
+        if !self.0.listens.load(Ordering::Relaxed) {
+            Err("not ready\n")
+        } else if self.0.fails.load(Ordering::Relaxed) {
+            Err("not ready: the firewall does not take the bans; the log says why\n")
+        } else {
+            Ok(())
+        }
     }
 }
 
@@ -100,8 +124,10 @@ fn respond(request: &Request<Incoming>, endpoint: &Endpoint) -> Response<Full<By
         }
         (_, "/metrics") => (StatusCode::OK, EXPOSITION, endpoint.metrics.render()),
         (_, "/healthz") => (StatusCode::OK, PLAIN, "ok\n".to_owned()),
-        (_, "/readyz") if endpoint.readiness.get() => (StatusCode::OK, PLAIN, "ready\n".to_owned()),
-        (_, "/readyz") => (StatusCode::SERVICE_UNAVAILABLE, PLAIN, "not ready\n".to_owned()),
+        (_, "/readyz") => match endpoint.readiness.get() {
+            Ok(()) => (StatusCode::OK, PLAIN, "ready\n".to_owned()),
+            Err(why) => (StatusCode::SERVICE_UNAVAILABLE, PLAIN, why.to_owned()),
+        },
         _ => (StatusCode::NOT_FOUND, PLAIN, "/metrics, /healthz or /readyz\n".to_owned()),
     };
     let mut response = Response::new(Full::new(Bytes::from(body)));

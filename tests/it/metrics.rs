@@ -48,6 +48,7 @@ fn every_name_is_there_from_the_start() {
         ("portcullis_enforce_stale_total", &[""]),
         ("portcullis_enforce_errors_total", &[""]),
         ("portcullis_enforce_repairs_total", &[""]),
+        ("portcullis_enforce_failing", &[""]),
         ("portcullis_offenders_watched", &[""]),
         ("portcullis_offenders_displaced_total", &[""]),
         ("portcullis_exact_checks_given_up_total", &[""]),

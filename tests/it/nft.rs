@@ -1,6 +1,7 @@
 //! The table as `nft` sees it: what stands in the kernel is what the daemon says.
 
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use portcullis::lab::{ATTACKER, CLIENT, in_namespace};
 use serde_json::Value;
@@ -86,23 +87,38 @@ fn a_plain_table_deleted_behind_our_back_is_mended() {
             stage.report(address, 3);
             net.wait_shut(&net.attacker, address);
         }
+        let repairs = || daemon.metric("portcullis_enforce_repairs_total", "");
         for (times, meddling) in [
-            &["flush", "chain", "inet", "portcullis", "prerouting"][..],
+            "flush set inet portcullis ban4_32; flush set inet portcullis ban6_64",
+            "delete element inet portcullis ban4_32 { 198.51.100.66 }; \
+             delete element inet portcullis ban6_64 { 2001:db8:a:: }",
+            "flush chain inet portcullis prerouting",
             // The last: what is made anew may be ours alone.
-            &["delete", "table", "inet", "portcullis"],
+            "flush ruleset",
         ]
         .iter()
         .enumerate()
         {
-            nft(meddling);
-            eventually(&format!("mended after {meddling:?}"), || {
-                daemon.metric("portcullis_enforce_repairs_total", "") > times as f64
-            });
+            nft(&[meddling]);
+            let began = Instant::now();
+            eventually(&format!("mended after {meddling:?}"), || repairs() > times as f64);
+            assert!(
+                began.elapsed() < Duration::from_secs(2),
+                "{meddling:?}: {:?}",
+                began.elapsed()
+            );
+            let before = daemon.metric("portcullis_gate_dropped_packets_total", "");
             for address in ATTACKER.both() {
                 net.wait_shut(&net.attacker, address);
             }
+            // Four that knocked at the least, also when the kernel counts from zero again.
+            eventually("drops are counted on", || {
+                daemon.metric("portcullis_gate_dropped_packets_total", "") >= before + 4.0
+            });
         }
-        daemon.wait_to_say("changed by somebody else");
+        assert_eq!(repairs(), 4.0);
+        daemon.wait_to_say("was changed by nft (process ");
+        daemon.wait_to_say("the table was gone and is there again; 2 bans put back");
         daemon.command(&["unban", "--all"]);
         for address in ATTACKER.both() {
             net.wait_open(&net.attacker, address);

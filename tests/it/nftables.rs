@@ -2,6 +2,7 @@
 //! packets over `lo`.
 
 mod nft_program;
+mod others;
 mod size;
 mod table;
 

@@ -108,6 +108,8 @@ pub(super) struct Received<'a> {
     pub(super) flags: u16,
     /// That of the request.
     pub(super) sequence: u32,
+    /// Who asked: the netlink port of the request, also in notifications to everybody.
+    pub(super) port: u32,
     /// What follows the netlink header.
     pub(super) payload: &'a [u8],
 }
@@ -156,6 +158,7 @@ impl<'a> Iterator for Datagram<'a> {
             kind: u16_at(bytes, 4)?,
             flags: u16_at(bytes, 6)?,
             sequence: u32_at(bytes, 8)?,
+            port: u32_at(bytes, 12)?,
             payload,
         })
     }

@@ -191,6 +191,7 @@ const DELETE_SET: u16 = operation(11);
 pub(super) const NEW_ELEMENT: u16 = operation(12);
 pub(super) const GET_ELEMENT: u16 = operation(13);
 pub(super) const DELETE_ELEMENT: u16 = operation(14);
+pub(super) const NEW_GENERATION: u16 = operation(15);
 pub(super) const GET_GENERATION: u16 = operation(16);
 const NEW_OBJECT: u16 = operation(18);
 pub(super) const GET_OBJECT: u16 = operation(19);

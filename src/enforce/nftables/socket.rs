@@ -1,8 +1,10 @@
 //! The netlink socket: sends transactions and requests, waits for nothing, reads all answers.
 //!
 //! The kernel does the whole work inside `send`, so every answer is queued when it returns; all
-//! reads are non-blocking and none can hang. Knows messages, no nf_tables object.
+//! reads are non-blocking and none can hang. Knows messages, no nf_tables object. What the bytes go
+//! through is a [`Carrier`], so that a test can put a kernel in a bad mood in between.
 
+use std::fmt::Debug;
 use std::io;
 use std::thread;
 use std::time::Duration;
@@ -45,10 +47,29 @@ impl Refusal {
     }
 }
 
+/// What carries bytes to the kernel and back.
+pub(super) trait Carrier: Debug + Send {
+    /// Hands over one datagram; the kernel has done with it when this returns.
+    fn send(&mut self, bytes: &[u8]) -> io::Result<usize>;
+
+    /// Fetches one datagram that waits, without waiting; its whole length, even if cut.
+    fn receive(&mut self, buffer: &mut Vec<u8>) -> io::Result<usize>;
+}
+
+impl Carrier for Socket {
+    fn send(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        Socket::send(self, bytes, 0)
+    }
+
+    fn receive(&mut self, buffer: &mut Vec<u8>) -> io::Result<usize> {
+        self.recv(buffer, libc::MSG_DONTWAIT | libc::MSG_TRUNC)
+    }
+}
+
 /// A socket to nf_tables.
 #[derive(Debug)]
 pub(super) struct Link {
-    socket: Socket,
+    carrier: Box<dyn Carrier>,
     port: u32,
     sequence: u32,
     room: usize,
@@ -74,7 +95,14 @@ impl Link {
         let bound = getsockopt(&socket, sockopt::SndBuf).map_err(|errno| refused(errno.into()))?;
         // netlink_sendmsg: EMSGSIZE above sk_sndbuf - 32.
         let room = bound.saturating_sub(32).min(LARGEST_TRANSACTION);
-        Ok(Link { socket, port, sequence: 1, room, buffer: Vec::with_capacity(READ_SIZE) })
+        let buffer = Vec::with_capacity(READ_SIZE);
+        Ok(Link { carrier: Box::new(socket), port, sequence: 1, room, buffer })
+    }
+
+    /// For a test to put something in front of the kernel.
+    #[cfg(test)]
+    pub(super) fn carrier(&mut self) -> &mut Box<dyn Carrier> {
+        &mut self.carrier
     }
 
     /// How many bytes a transaction can have.
@@ -192,7 +220,7 @@ impl Link {
     fn send(&mut self, bytes: &[u8], attempt: &str) -> Result<(), Refusal> {
         // What an interrupted exchange left behind would fill the receive buffer.
         self.replies(|_| {});
-        match self.socket.send(bytes, 0) {
+        match self.carrier.send(bytes) {
             Ok(_) => Ok(()),
             Err(error) => Err(Refusal::of(&error, attempt)),
         }
@@ -203,7 +231,7 @@ impl Link {
         let mut lost = false;
         loop {
             self.buffer.clear();
-            match self.socket.recv(&mut self.buffer, libc::MSG_DONTWAIT | libc::MSG_TRUNC) {
+            match self.carrier.receive(&mut self.buffer) {
                 Ok(length) => {
                     lost |= length > self.buffer.len();
                     Datagram(&self.buffer).for_each(&mut read);

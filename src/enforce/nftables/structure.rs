@@ -1,26 +1,38 @@
 //! Making the table, adopting it, and noticing that somebody else changed it.
 
-use std::time::Duration;
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
 
-use super::Gate;
-use super::dump::{self, Table};
+use super::commit::Frame;
+use super::dump;
 use super::element::{self, Abilities};
 use super::error::GateError;
-use super::layout::BanSet;
-use super::objects::{OWNER_AND_PERSIST, PERSIST, rule_count};
-use super::ownership::{Ownership, Reason};
+use super::objects::rule_count;
+use super::ownership::Ownership;
 use super::socket::Refusal;
+use super::watch::{Heard, Watch};
+use super::{Compared, Gate, Seen};
 
 impl Gate {
+    /// Whether others wrote to the table. Costs a few µs while nobody does.
+    pub fn look(&mut self) -> Result<Seen, GateError> {
+        let heard = self.heard();
+        let intact = self.is_intact()?;
+        if heard.touched || !intact {
+            return Ok(Seen::Changed(heard.by.unwrap_or_else(|| "somebody else".to_owned())));
+        }
+        Ok(if heard.lost || self.is_time_to_compare() { Seen::Uncertain } else { Seen::AsWritten })
+    }
+
     /// Whether table, chains and rules are as we wrote them. Costs a few µs while nobody commits.
     ///
     /// Our own commits move the generation like anybody's, so none is taken for ours: when it
     /// moved, the table is looked at.
     pub fn is_intact(&mut self) -> Result<bool, GateError> {
-        self.look().map_err(|refusal| self.explain(refusal))
+        self.look_at_structure().map_err(|refusal| self.explain(refusal))
     }
 
-    fn look(&mut self) -> Result<bool, Refusal> {
+    fn look_at_structure(&mut self) -> Result<bool, Refusal> {
         let generation = dump::generation(&mut self.link)?;
         if self.seen_generation == Some(generation) {
             return Ok(true);
@@ -31,8 +43,64 @@ impl Gate {
         Ok(intact)
     }
 
-    /// Writes the structure, over what is there; elements and counters stay.
-    pub(super) fn establish(&mut self) -> Result<(), GateError> {
+    fn heard(&mut self) -> Heard {
+        let port = self.link.port();
+        self.watch.as_mut().map(|watch| watch.heard(&self.table, port)).unwrap_or_default()
+    }
+
+    /// The net below the watch: somebody committed something since all was compared, and that is a
+    /// while ago. Nobody else can have written to a table of our own.
+    fn is_time_to_compare(&self) -> bool {
+        let Compared { at, generation, ours } = self.compared;
+        matches!(self.ownership, Ownership::Shared(_))
+            && at.elapsed() >= COMPARE_EVERY
+            && self.seen_generation.is_some_and(|seen| seen != generation.wrapping_add(ours))
+    }
+
+    /// Everything in the kernel is as it should be, just now.
+    pub(super) fn has_compared(&mut self) -> Result<(), GateError> {
+        let generation = self.generation()?;
+        self.compared = Compared { at: Instant::now(), generation, ours: 0 };
+        Ok(())
+    }
+
+    /// Listens to others where there can be any.
+    pub(super) fn listen_as_needed(&mut self) {
+        match self.ownership {
+            Ownership::Owned => self.watch = None,
+            // Without one the slow comparison remains.
+            Ownership::Shared(_) if self.watch.is_none() => self.watch = Watch::open().ok(),
+            Ownership::Shared(_) => {}
+        }
+    }
+
+    /// Before very many changes of our own. Returns the generation.
+    pub(super) fn stop_listening(&mut self) -> Result<u32, GateError> {
+        let (port, table) = (self.link.port(), &self.table);
+        if let Some(watch) = &mut self.watch {
+            watch.pause(table, port);
+        }
+        self.generation().map(|generation| generation.wrapping_sub(self.compared.ours))
+    }
+
+    /// After them, with what [`stop_listening`](Self::stop_listening) returned.
+    pub(super) fn listen_again(&mut self, before: u32) -> Result<(), GateError> {
+        if let Some(watch) = &mut self.watch {
+            watch.resume(false);
+        }
+        let missed = self.generation()? != before.wrapping_add(self.compared.ours);
+        if let Some(watch) = self.watch.as_mut().filter(|_| missed) {
+            watch.resume(true);
+        }
+        Ok(())
+    }
+
+    fn generation(&mut self) -> Result<u32, GateError> {
+        dump::generation(&mut self.link).map_err(|refusal| self.explain(refusal))
+    }
+
+    /// What there is to write the structure over; elements and counters stay.
+    pub(super) fn survey(&mut self) -> Result<Frame, GateError> {
         let found = dump::table(&mut self.link, &self.table);
         let found = found.map_err(|refusal| self.explain(refusal))?;
         if let Some(port) = found.and_then(|table| table.owner)
@@ -40,40 +108,12 @@ impl Gate {
         {
             return Err(GateError::owned_by(&self.table, port));
         }
-        self.sets = BanSet::ALWAYS.into();
+        let mut there = BTreeSet::new();
         if found.is_some() {
-            let there = dump::ban_sets(&mut self.link, &self.table);
-            let there = there.map_err(|refusal| self.explain(refusal))?;
-            self.sets.extend(there);
+            let sets = dump::ban_sets(&mut self.link, &self.table);
+            there = sets.map_err(|refusal| self.explain(refusal))?;
         }
-        self.ownership = self.write_structure(found).map_err(|refusal| self.explain(refusal))?;
-        self.remember_structure().map_err(|refusal| self.explain(refusal))
-    }
-
-    fn write_structure(&mut self, found: Option<Table>) -> Result<Ownership, Refusal> {
-        let can_be_owned = found.is_none_or(|table| table.flags & PERSIST != 0);
-        if !can_be_owned {
-            self.write_structure_with(0)?;
-            return Ok(Ownership::Shared(Reason::WasPlain));
-        }
-        match self.write_structure_with(OWNER_AND_PERSIST) {
-            Ok(()) => Ok(Ownership::Owned),
-            Err(refusal) if found.is_none() && is_about_flags(&refusal) => {
-                self.write_structure_with(0)?;
-                Ok(Ownership::Shared(Reason::NotAllowed))
-            }
-            Err(refusal) => Err(refusal),
-        }
-    }
-
-    fn write_structure_with(&mut self, flags: u32) -> Result<(), Refusal> {
-        let mut to = self.link.begin();
-        let objects = self.objects();
-        objects.table(&mut to, flags);
-        objects.scaffold(&mut to);
-        self.sets.iter().for_each(|set| objects.ban_set(&mut to, *set));
-        objects.rules(&mut to, &self.sets);
-        self.link.commit(to)
+        Ok(Frame::over(found, there))
     }
 
     /// Records what we wrote. Should somebody have meddled already, nothing is recorded and
@@ -105,18 +145,18 @@ impl Gate {
 
         let mut to = self.link.begin();
         element::write_destroy_probe(&mut to, &self.table);
-        self.objects().delete_probe_set(&mut to);
         let destroys = self.link.commit(to).is_ok();
-        if !destroys {
-            let mut to = self.link.begin();
-            self.objects().delete_probe_set(&mut to);
-            self.link.commit(to)?;
+
+        let mut to = self.link.begin();
+        self.objects().delete_probe_set(&mut to);
+        match self.link.commit(to) {
+            // Gone already, when the answer was lost and it was tried again.
+            Err(refusal) if refusal.errno != libc::ENOENT => return Err(refusal),
+            _ => {}
         }
         Ok(Abilities { updates, destroys })
     }
 }
 
-/// The answers of kernels that do not know the flags, or do not grant them.
-fn is_about_flags(refusal: &Refusal) -> bool {
-    matches!(refusal.errno, libc::EPERM | libc::EOPNOTSUPP | libc::EINVAL)
-}
+/// How often all elements are compared while others commit anything, to whatever table.
+const COMPARE_EVERY: Duration = Duration::from_secs(60);

@@ -6,6 +6,8 @@ mod wire;
 
 use std::time::Instant;
 
+use super::element::Step;
+use super::layout::BanSet;
 use super::*;
 use wire::{Wire, in_namespace};
 
@@ -155,9 +157,9 @@ fn a_transaction_too_large_for_the_buffer_is_halved() {
                 left: Some(Duration::from_secs(600)),
             })
             .collect();
-        let refusal = gate.try_commit(&steps, None).unwrap_err();
+        let refusal = gate.try_commit(&steps, None, None).unwrap_err();
         assert_eq!(refusal.errno, libc::EMSGSIZE);
-        assert_eq!(gate.commit(&steps, None).unwrap(), 0);
+        assert_eq!(gate.commit(&steps, None, None).unwrap(), 0);
         let last = Prefix::host(std::net::Ipv4Addr::from_bits(count as u32 - 1).into());
         let held = dump::bans(&mut gate.link, "portcullis", &[BanSet::of(last)].into()).unwrap();
         // The kernel shrinks the set's table just now, and a single dump would miss thousands.
