@@ -4,6 +4,8 @@
 #[expect(dead_code, reason = "shared with the integration tests, which use all of it")]
 mod wire;
 
+mod faults;
+
 use std::time::Instant;
 
 use super::element::Step;
