@@ -8,7 +8,7 @@ mod file;
 mod jails;
 mod plan;
 
-pub use plan::{Backend, Firewall, Jail, JailFilter, Plan, Skipped};
+pub use plan::{Backend, Firewall, Jail, JailFilter, JailScope, Plan, Skipped, Verdict};
 
 use std::path::{Path, PathBuf};
 

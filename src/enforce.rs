@@ -10,18 +10,39 @@ pub use nftables::{Drops, Gate, GateError, Mended, Seen, Tally};
 pub use observe::Observe;
 
 use crate::ban::Change;
-use crate::model::{Prefix, Timestamp, Until};
+use crate::model::{Prefix, Target, Timestamp, Until};
+
+/// What shall hold for a target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Wish {
+    /// Whom to keep out, and from what.
+    pub target: Target,
+    /// How long; `None` lets him in.
+    pub until: Option<Until>,
+}
+
+impl From<Change> for Wish {
+    /// Of everything.
+    fn from(change: Change) -> Wish {
+        match change {
+            Change::Impose { offender, until } | Change::Extend { offender, until } => {
+                Wish { target: offender.into(), until: Some(until) }
+            }
+            Change::Lift { offender } => Wish { target: offender.into(), until: None },
+        }
+    }
+}
 
 /// Something that keeps banned offenders out.
 pub trait Backend: Send {
-    /// Makes the changes, in order, all or none.
-    fn apply(&mut self, changes: &[Change], now: Timestamp) -> Result<(), EnforceError>;
+    /// Makes it so, in order, all or none.
+    fn apply(&mut self, wishes: &[Wish], now: Timestamp) -> Result<(), EnforceError>;
 
     /// Makes the kernel hold exactly this, and returns what it held otherwise. What stays is never
     /// absent meanwhile.
     fn sync(
         &mut self,
-        bans: &[(Prefix, Until)],
+        bans: &[(Target, Until)],
         never: &[Prefix],
         now: Timestamp,
     ) -> Result<Mended, EnforceError>;
@@ -55,13 +76,13 @@ impl EnforceError {
 }
 
 impl Backend for Gate {
-    fn apply(&mut self, changes: &[Change], now: Timestamp) -> Result<(), EnforceError> {
-        Ok(Gate::apply(self, changes, now)?)
+    fn apply(&mut self, wishes: &[Wish], now: Timestamp) -> Result<(), EnforceError> {
+        Ok(Gate::apply(self, wishes, now)?)
     }
 
     fn sync(
         &mut self,
-        bans: &[(Prefix, Until)],
+        bans: &[(Target, Until)],
         never: &[Prefix],
         now: Timestamp,
     ) -> Result<Mended, EnforceError> {

@@ -6,12 +6,14 @@
 mod place;
 mod prefix;
 mod prefix_map;
+mod scope;
 mod text;
 mod time;
 
 pub use place::{Place, likely, toml_problem};
 pub use prefix::{Prefix, PrefixError, normal_address};
 pub use prefix_map::PrefixMap;
+pub use scope::{MOST_PORTS, PortError, PortRange, Ports, Scope, Target, Transport};
 pub use text::ShortText;
 pub use time::{DurationWords, DurationWordsError, Timestamp, Until};
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use smallvec::SmallVec;
 
 use super::{Change, NeverBan, Reason};
-use crate::model::{Prefix, Timestamp, Until};
+use crate::model::{Prefix, Scope, Timestamp, Until};
 
 /// The table of bans.
 ///
@@ -46,6 +46,8 @@ pub struct Share {
     pub origin: Origin,
     /// Its end.
     pub until: Until,
+    /// What it shuts. A jail holds one share for each scope.
+    pub scope: Scope,
 }
 
 /// How a ban came about.
@@ -89,6 +91,8 @@ pub struct Order {
     pub origin: Origin,
     /// Until when.
     pub until: Until,
+    /// From what.
+    pub scope: Scope,
 }
 
 /// Why a ban is not imposed.
@@ -124,24 +128,25 @@ impl Ledger {
             if self.bans.len() >= self.most {
                 return Err(Refusal::Full(self.most));
             }
-            let Order { jail, origin, until, .. } = order;
-            let shares = SmallVec::from_iter([Share { jail, origin, until }]);
+            let Order { jail, origin, until, scope, .. } = order;
+            let shares = SmallVec::from_iter([Share { jail, origin, until, scope }]);
             self.bans.insert(offender, Ban { offender, since: now, shares });
             self.note_end(offender, until);
             return Ok(Some(Change::Impose { offender, until }));
         };
         let before = ban.until();
         let mut until = order.until;
-        match ban.shares.iter_mut().find(|share| share.jail == order.jail) {
+        let Order { jail, origin, scope, .. } = order;
+        match ban.shares.iter_mut().find(|share| (&share.jail, share.scope) == (&jail, scope)) {
             Some(share) => {
                 let ended = share.until;
                 if until > ended {
-                    *share = Share { jail: order.jail, origin: order.origin, until };
+                    *share = Share { jail, origin, until, scope };
                 }
                 until = until.max(ended);
                 forget_end(&mut self.ends, ban, ended);
             }
-            None => ban.shares.push(Share { jail: order.jail, origin: order.origin, until }),
+            None => ban.shares.push(Share { jail, origin, until, scope }),
         }
         let after = ban.until();
         self.note_end(offender, until);

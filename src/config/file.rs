@@ -8,9 +8,9 @@ use std::time::Duration;
 use serde::{Deserialize, Deserializer};
 use toml::Spanned;
 
-use super::plan::Backend;
+use super::plan::{Backend, Verdict};
 use crate::input::Protocol;
-use crate::model::{DurationWords, Prefix, Trust};
+use crate::model::{DurationWords, MOST_PORTS, PortError, PortRange, Ports, Prefix, Trust};
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -81,6 +81,18 @@ pub(super) struct JailSection {
     pub(super) ipv4_prefix: Option<u8>,
     #[serde(deserialize_with = "length::<_, 16, 128>")]
     pub(super) ipv6_prefix: Option<u8>,
+    pub(super) scope: Option<ScopeWord>,
+    #[serde(deserialize_with = "ports")]
+    pub(super) ports: Option<Ports>,
+}
+
+/// `scope`: what a ban shuts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum ScopeWord {
+    Gateway,
+    Sender,
+    Ports,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -94,6 +106,7 @@ pub(super) struct NeverBanSection {
 pub(super) struct FirewallSection {
     pub(super) backend: Backend,
     pub(super) table: Option<Spanned<String>>,
+    pub(super) verdict: Verdict,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -130,6 +143,33 @@ where
         .ok()
         .filter(|number| (least..=most).contains(number))
         .ok_or_else(|| serde::de::Error::custom(format!("{otherwise}, not {written}")))
+}
+
+/// Numbers, ranges as text, names of services.
+fn ports<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Ports>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged, expecting = "a port is a number or a text")]
+    enum Written {
+        Number(u64),
+        Text(String),
+    }
+    let wrong = serde::de::Error::custom::<String>;
+    let ranges: Result<Vec<PortRange>, _> = Vec::<Written>::deserialize(from)?
+        .into_iter()
+        .map(|written| match written {
+            Written::Number(number) => number.to_string().parse(),
+            Written::Text(text) => text.parse(),
+        })
+        .collect();
+    let ranges = ranges.map_err(|error: PortError| wrong(error.to_string()))?;
+    let count = ranges.len();
+    if count == 0 {
+        return Ok(None);
+    }
+    let ports = Ports::new(ranges);
+    ports.map(Some).ok_or_else(|| {
+        wrong(format!("`ports` has at most {MOST_PORTS} entries, not {count}: write ranges"))
+    })
 }
 
 fn bantime<'de, D: Deserializer<'de>>(from: D) -> Result<Option<DurationWords>, D::Error> {

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::ConfigError;
-use super::file::JailSection;
-use super::plan::{Jail, JailFilter, Skipped, Source};
+use super::file::{JailSection, ScopeWord};
+use super::plan::{Jail, JailFilter, JailScope, Skipped, Source};
 use crate::ban::Origin;
 use crate::detect::Threshold;
 use crate::filter::fail2ban::{self, conf};
@@ -89,7 +89,8 @@ impl Jails {
                     Err(error) => return Err(error),
                 },
             };
-            found.jails.push(jail(&name, place, &section, defaults));
+            let scope = asking.scope(&section, defaults)?;
+            found.jails.push(Jail { scope, ..jail(&name, place, &section, defaults) });
         }
         Ok(found)
     }
@@ -169,6 +170,26 @@ impl Asking<'_> {
         Ok(Wanted { filter, programs })
     }
 
+    /// What its bans shut. `ports` alone means their scope.
+    fn scope(&self, own: &JailSection, defaults: &JailSection) -> Result<JailScope, ConfigError> {
+        let ports = own.ports.or(defaults.ports);
+        let word = match (own.scope, own.ports) {
+            (None, Some(_)) => Some(ScopeWord::Ports),
+            (own, _) => own.or(defaults.scope),
+        };
+        match (word, ports) {
+            (Some(ScopeWord::Ports), Some(ports)) => Ok(JailScope::Ports(ports)),
+            (Some(ScopeWord::Ports), None) => Err(self.wrong(
+                &"`scope = \"ports\"` needs `ports`, such as [22] or [\"http\", \"https\"]",
+            )),
+            (Some(_), _) if own.ports.is_some() => {
+                Err(self.wrong(&"`ports` are shut by `scope = \"ports\"` only"))
+            }
+            (Some(ScopeWord::Sender), _) => Ok(JailScope::Sender),
+            (Some(ScopeWord::Gateway) | None, _) => Ok(JailScope::Gateway),
+        }
+    }
+
     fn fail2ban(
         &self,
         spec: &str,
@@ -207,6 +228,7 @@ fn jail(name: &str, filter: JailFilter, own: &JailSection, defaults: &JailSectio
             ipv6_prefix: own.ipv6_prefix.or(defaults.ipv6_prefix).unwrap_or(64),
         },
         bantime: words.unwrap_or(DurationWords::For(TEN_MINUTES)),
+        scope: JailScope::Gateway,
     }
 }
 

@@ -14,7 +14,9 @@ use crate::detect::{Offence, Threshold};
 use crate::filter::{Filter, Library, fail2ban};
 use crate::input::{Listener, Protocol, Sender, Senders};
 use crate::matcher::FilterId;
-use crate::model::{DurationWords, JailId, Place, Prefix, Timestamp, Trust, toml_problem};
+use crate::model::{
+    DurationWords, JailId, Place, Ports, Prefix, Scope, Timestamp, Trust, toml_problem,
+};
 use crate::pipeline::Rules;
 
 /// A configuration, ready to run.
@@ -61,6 +63,31 @@ pub struct Jail {
     pub threshold: Threshold,
     /// For how long.
     pub bantime: DurationWords,
+    /// From what.
+    pub scope: JailScope,
+}
+
+/// What the bans of a jail shut.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum JailScope {
+    /// Everything.
+    #[default]
+    Gateway,
+    /// The host that reported the offence.
+    Sender,
+    /// These ports, of every host.
+    Ports(Ports),
+}
+
+impl JailScope {
+    /// What is shut when `sender` reported the offence.
+    pub fn from(self, sender: std::net::IpAddr) -> Scope {
+        match self {
+            JailScope::Gateway => Scope::Gateway,
+            JailScope::Sender => Scope::Sender(sender),
+            JailScope::Ports(ports) => Scope::Ports(ports),
+        }
+    }
 }
 
 /// A jail that does not run.
@@ -73,7 +100,7 @@ pub struct Skipped {
 }
 
 impl Jail {
-    /// The ban that an offence asks for, from `now` on.
+    /// The ban that an offence asks for, from `now` on; its scope is for who knows the sender.
     pub fn order(&self, offence: &Offence, now: Timestamp) -> Order {
         Order {
             offender: offence.offender,
@@ -81,6 +108,7 @@ impl Jail {
             jail: Arc::clone(&self.name),
             origin: Origin::Hits,
             until: self.bantime.from(now),
+            scope: Scope::Gateway,
         }
     }
 }
@@ -101,6 +129,19 @@ pub struct Firewall {
     pub backend: Backend,
     /// The nftables table, of family inet.
     pub table: String,
+    /// What packets of the banned get.
+    pub verdict: Verdict,
+}
+
+/// `firewall.verdict`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Verdict {
+    /// Nothing.
+    #[default]
+    Drop,
+    /// A reset (TCP) or ICMP "administratively prohibited".
+    Reject,
 }
 
 /// `firewall.backend`.
@@ -278,7 +319,7 @@ impl Source<'_> {
                 name.clone()
             }
         };
-        Ok(Firewall { backend: section.backend, table })
+        Ok(Firewall { backend: section.backend, table, verdict: section.verdict })
     }
 }
 

@@ -3,8 +3,10 @@
 //! Enters: batches of hits, orders, facts about this host. Leaves: changes to the gate.
 
 mod orders;
+mod reach;
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -16,11 +18,13 @@ use crate::ban::{Change, Ledger, MOST_BANS, NeverBan, Order, Origin, Reason, Ref
 use crate::config::{Jail, Plan};
 use crate::control::{Request, Response};
 use crate::detect::{Detector, MOST_OFFENDERS, Offence, Sessions};
+use crate::enforce::Wish;
 use crate::enforce::nftables::Held;
 use crate::host::Facts;
 use crate::metrics::Metrics;
 use crate::model::{Prefix, Timestamp, Trust, Until};
 use crate::pipeline::{Hit, Rules, Told};
+use reach::Reach;
 
 /// Hits that arrived together.
 #[derive(Debug)]
@@ -53,6 +57,8 @@ pub(super) struct Decider {
     /// What the configuration says is never banned.
     configured: Vec<(Prefix, Reason)>,
     gate: GateQueue,
+    /// What the gate was told beyond whole bans.
+    reach: Reach,
     metrics: Arc<Metrics>,
     shown: Instant,
     /// Offenders that may not be banned can offend without end.
@@ -86,13 +92,15 @@ impl Decider {
             ledger,
             configured,
             gate,
+            reach: Reach::default(),
             metrics,
             shown: Instant::now(),
             complaint: Seldom::default(),
             complaints: Default::default(),
         };
         decider.adopt(held, Timestamp::now());
-        decider.gate.send_snapshot(decider.snapshot());
+        let snapshot = decider.snapshot();
+        decider.gate.send_snapshot(snapshot);
         decider.show();
         decider
     }
@@ -122,7 +130,8 @@ impl Decider {
                 self.metrics.hits_queue.set(inputs.hits.len());
             }
         });
-        self.gate.finish(self.snapshot());
+        let snapshot = self.snapshot();
+        self.gate.finish(snapshot);
         Ok(())
     }
 
@@ -130,7 +139,7 @@ impl Decider {
         for told in batch.told.drain(..) {
             self.sessions.told(told, &self.rules, &mut batch.hits);
         }
-        let mut changes = Vec::new();
+        let mut wishes = Vec::new();
         for hit in &batch.hits {
             self.metrics.hits(hit.jail).add(1);
             if hit.speaker.trust != Trust::Ban {
@@ -144,25 +153,31 @@ impl Decider {
                     // His neighbour in an IPv6 /64: to ban them all would silence him.
                     offence.offender = Prefix::host(offence.address);
                 }
-                changes.extend(self.offence(&offence));
+                self.offence(&offence, hit.speaker.address, &mut wishes);
             }
         }
-        if !changes.is_empty() {
-            self.gate.send(changes, Some(batch.arrived));
-        }
+        self.gate.send(wishes, Some(batch.arrived));
     }
 
-    fn offence(&mut self, offence: &Offence) -> Option<Change> {
+    fn offence(&mut self, offence: &Offence, sender: IpAddr, wishes: &mut Vec<Wish>) {
         let jail = &self.jails[usize::from(offence.jail.0)];
         let now = Timestamp::now();
         let name = Arc::clone(&jail.name);
-        match self.ledger.impose(jail.order(offence, now), now) {
+        let mut order = jail.order(offence, now);
+        order.scope = jail.scope.from(sender);
+        let banned = [order.offender, Prefix::host(offence.address)];
+        match self.ledger.impose(order, now) {
             Ok(change) => {
                 if let Some(Change::Impose { offender, .. }) = change {
                     tracing::info!(jail = %name, %offender, "banned");
                 }
                 self.metrics.ban_imposed(&name, Origin::Hits);
-                change
+                match change {
+                    Some(change) => wishes.extend(self.reach.wishes(&[change], &self.ledger)),
+                    None => banned
+                        .into_iter()
+                        .for_each(|it| self.reach.offender(it, &self.ledger, wishes)),
+                }
             }
             Err(refusal) => {
                 match refusal {
@@ -172,7 +187,6 @@ impl Decider {
                 self.complaint.complain(|count| {
                     tracing::info!(jail = %name, "{count} offenders not banned, the last: {refusal}");
                 });
-                None
             }
         }
     }
@@ -184,9 +198,11 @@ impl Decider {
                 tracing::info!(%offender, "time is over");
             }
         }
-        self.gate.send(changes, None);
+        let wishes = self.reach.wishes(&changes, &self.ledger);
+        self.gate.send(wishes, None);
         if self.gate.is_stale() {
-            self.gate.send_snapshot(self.snapshot());
+            let snapshot = self.snapshot();
+            self.gate.send_snapshot(snapshot);
         }
         if self.shown.elapsed() >= SHOW_EVERY {
             self.show();
@@ -205,11 +221,12 @@ impl Decider {
             tracing::warn!(?change, "lifted: an address of this host's is never banned");
         }
         self.gate.send_never(self.never());
-        self.gate.send(changes, None);
+        let wishes = self.reach.wishes(&changes, &self.ledger);
+        self.gate.send(wishes, None);
     }
 
     fn adopt(&mut self, held: &[Held], now: Timestamp) {
-        for Held { offender, left } in held {
+        for Held { offender, scope, left } in held {
             let until = left.map_or(Until::Forever, |left| Until::At(now.after(left)));
             let (jail, origin): (Arc<str>, _) = ("kernel".into(), Origin::Kernel);
             let order = Order {
@@ -218,6 +235,7 @@ impl Decider {
                 jail: Arc::clone(&jail),
                 origin,
                 until,
+                scope: *scope,
             };
             match self.ledger.impose(order, now) {
                 Ok(_) => self.metrics.ban_imposed(&jail, origin),
@@ -226,9 +244,8 @@ impl Decider {
         }
     }
 
-    fn snapshot(&self) -> Snapshot {
-        let bans = self.ledger.bans().map(|ban| (ban.offender, ban.until())).collect();
-        Snapshot { bans, never: self.never() }
+    fn snapshot(&mut self) -> Snapshot {
+        Snapshot { bans: self.reach.snapshot(&self.ledger), never: self.never() }
     }
 
     fn never(&self) -> Vec<Prefix> {

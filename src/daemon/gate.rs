@@ -14,10 +14,9 @@ use std::time::{Duration, Instant};
 
 use tokio_util::sync::DropGuard;
 
-use crate::ban::Change;
-use crate::enforce::{Backend, Seen};
+use crate::enforce::{Backend, Seen, Wish};
 use crate::metrics::{Metrics, Readiness};
-use crate::model::{Prefix, Timestamp, Until};
+use crate::model::{Prefix, Target, Timestamp, Until};
 use mend::{Counted, Mending};
 
 /// The decider's end.
@@ -39,14 +38,14 @@ struct State {
 /// Everything that the kernel shall hold.
 #[derive(Debug, Default)]
 pub(super) struct Snapshot {
-    pub(super) bans: Vec<(Prefix, Until)>,
+    pub(super) bans: Vec<(Target, Until)>,
     pub(super) never: Vec<Prefix>,
 }
 
 #[derive(Debug)]
 enum Work {
     /// With the arrival of the line that led to it, if one did.
-    Changes(Vec<Change>, Option<Instant>),
+    Changes(Vec<Wish>, Option<Instant>),
     Snapshot(Snapshot),
     Never(Vec<Prefix>),
     /// The last of all: done if something before it was lost or failed.
@@ -78,9 +77,9 @@ pub(super) fn start(
 
 impl GateQueue {
     /// Hands over changes, in order.
-    pub(super) fn send(&self, changes: Vec<Change>, arrived: Option<Instant>) {
-        if !changes.is_empty() {
-            self.queue(Work::Changes(changes, arrived));
+    pub(super) fn send(&self, wishes: Vec<Wish>, arrived: Option<Instant>) {
+        if !wishes.is_empty() {
+            self.queue(Work::Changes(wishes, arrived));
         }
     }
 
@@ -182,7 +181,7 @@ impl Gate {
     /// Makes the changes, and those behind them; returns the first other work behind them.
     fn apply(
         &mut self,
-        mut changes: Vec<Change>,
+        mut changes: Vec<Wish>,
         arrived: Option<Instant>,
         queue: &Receiver<Work>,
     ) -> Option<Work> {

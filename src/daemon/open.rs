@@ -6,8 +6,8 @@ use socket2::{Domain, Protocol as Ip, Socket, Type};
 
 use super::DaemonError;
 use crate::ban::MOST_BANS;
-use crate::config::{Backend, Firewall, Plan};
-use crate::enforce::nftables::{Gate, GateError, Held, Settings};
+use crate::config::{self, Backend, Firewall, Plan};
+use crate::enforce::nftables::{Gate, GateError, Held, Settings, Verdict};
 use crate::enforce::{Backend as Enforcer, Observe};
 use crate::input::udp::{self, Receiver};
 use crate::input::{BindError, Listener, Protocol};
@@ -110,13 +110,27 @@ impl Enforcement {
         if firewall.backend == Backend::Observe {
             return Ok(observe("the configuration says so".to_owned()));
         }
-        let settings = Settings { table: firewall.table.clone(), most_bans: MOST_BANS as u32 };
+        let settings = Settings {
+            table: firewall.table.clone(),
+            most_bans: MOST_BANS as u32,
+            verdict: match firewall.verdict {
+                config::Verdict::Drop => Verdict::Drop,
+                config::Verdict::Reject => Verdict::Reject,
+            },
+        };
         match Gate::open(&settings) {
             Ok((gate, held)) => Ok(Enforcement {
                 enforcing: true,
                 described: format!(
-                    "enforcing with nftables, table inet {} ({})",
+                    "enforcing with nftables, table inet {}{} ({})",
                     firewall.table,
+                    match (settings.verdict, gate.verdict()) {
+                        (Verdict::Drop, _) => "",
+                        (Verdict::Reject, Verdict::Reject) => ", rejecting",
+                        (Verdict::Reject, Verdict::Drop) => {
+                            ", dropping (this kernel cannot reject before routing)"
+                        }
+                    },
                     gate.ownership()
                 ),
                 backend: Box::new(gate),

@@ -29,8 +29,8 @@ use std::time::{Duration, Instant};
 pub use error::GateError;
 pub use ownership::{Ownership, Reason};
 
-use crate::ban::Change;
-use crate::model::{Prefix, Timestamp, Until};
+use super::Wish;
+use crate::model::{Prefix, Scope, Target, Timestamp, Until};
 use commit::Frame;
 use dump::Fingerprint;
 use element::Abilities;
@@ -46,8 +46,20 @@ use watch::Watch;
 pub struct Settings {
     /// Name of the table, family `inet`.
     pub table: String,
-    /// The size of each set of bans: one for each family and prefix length in use.
+    /// The size of each set of bans: one for each family, prefix length and scope in use.
     pub most_bans: u32,
+    /// What a packet of a banned source gets.
+    pub verdict: Verdict,
+}
+
+/// What a packet of a banned source gets.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Verdict {
+    /// Nothing.
+    #[default]
+    Drop,
+    /// An answer: a reset for TCP, else ICMP "administratively prohibited".
+    Reject,
 }
 
 /// A ban that the kernel holds.
@@ -55,6 +67,8 @@ pub struct Settings {
 pub struct Held {
     /// Who is banned.
     pub offender: Prefix,
+    /// From what.
+    pub scope: Scope,
     /// How much longer; `None` is for ever.
     pub left: Option<Duration>,
 }
@@ -114,6 +128,7 @@ pub struct Gate {
     link: Link,
     table: String,
     most_bans: u32,
+    verdict: Verdict,
     sets: BTreeSet<BanSet>,
     abilities: Abilities,
     ownership: Ownership,
@@ -147,6 +162,7 @@ impl Gate {
             link,
             table: name.clone(),
             most_bans: settings.most_bans.max(1),
+            verdict: settings.verdict,
             sets: BTreeSet::new(),
             abilities: Abilities::LEAST,
             ownership: Ownership::Shared(Reason::NotAllowed),
@@ -156,7 +172,15 @@ impl Gate {
             compared: Compared { at: Instant::now(), generation: 0, ours: 0 },
         };
         let frame = gate.survey()?;
-        gate.commit(&[], None, Some(frame))?;
+        if let Err(error) = gate.commit(&[], None, Some(frame)) {
+            // Before 5.9 and without nf_reject_inet nobody can reject there: then drop.
+            if settings.verdict == Verdict::Drop || !error.is_of_the_kernel() {
+                return Err(error);
+            }
+            gate.verdict = Verdict::Drop;
+            let frame = gate.survey()?;
+            gate.commit(&[], None, Some(frame))?;
+        }
         gate.abilities = gate.find_abilities()?;
         let held = gate.held()?;
         gate.has_compared()?;
@@ -168,13 +192,18 @@ impl Gate {
         self.ownership
     }
 
+    /// What packets of banned sources get: not always what was asked for.
+    pub fn verdict(&self) -> Verdict {
+        self.verdict
+    }
+
     /// Makes all changes, a thousand a transaction. Each states the outcome, so imposing what is
     /// there sets its end, and lifting what is gone is fine.
     ///
     /// After [`GateError::Full`] and [`GateError::Everybody`] all other changes have been made;
     /// after [`GateError::Gone`] call [`sync`](Self::sync).
-    pub fn apply(&mut self, changes: &[Change], now: Timestamp) -> Result<(), GateError> {
-        let plan = Plan::for_changes(changes, now);
+    pub fn apply(&mut self, wishes: &[Wish], now: Timestamp) -> Result<(), GateError> {
+        let plan = Plan::for_changes(wishes, now);
         self.carry_out(&plan, None, None, CHANGES_A_TRANSACTION)
     }
 
@@ -186,7 +215,7 @@ impl Gate {
     /// [`apply`](Self::apply).
     pub fn sync(
         &mut self,
-        bans: &[(Prefix, Until)],
+        bans: &[(Target, Until)],
         never: &[Prefix],
         now: Timestamp,
     ) -> Result<Mended, GateError> {
@@ -204,7 +233,7 @@ impl Gate {
 
     fn sync_within(
         &mut self,
-        bans: &[(Prefix, Until)],
+        bans: &[(Target, Until)],
         never: &Never,
         now: Timestamp,
         frame: Option<Frame>,
@@ -237,7 +266,12 @@ impl Gate {
     pub fn held(&mut self) -> Result<Vec<Held>, GateError> {
         let bans = dump::bans(&mut self.link, &self.table, &self.sets);
         let bans = bans.map_err(|refusal| self.explain(refusal))?;
-        Ok(bans.into_iter().map(|(offender, left)| Held { offender, left }).collect())
+        let held = |(target, left): (Target, _)| Held {
+            offender: target.offender(),
+            scope: target.scope(),
+            left,
+        };
+        Ok(bans.into_iter().map(held).collect())
     }
 
     /// Removes the table, and with it every ban.
@@ -251,7 +285,7 @@ impl Gate {
     }
 
     fn objects(&self) -> Objects<'_> {
-        Objects { table: &self.table, most_bans: self.most_bans }
+        Objects { table: &self.table, most_bans: self.most_bans, verdict: self.verdict }
     }
 
     fn explain(&mut self, refusal: Refusal) -> GateError {

@@ -1,21 +1,20 @@
 //! The backend that only looks on: bans are decided, shown and counted, not applied.
 
-use super::{Backend, Drops, EnforceError, Mended, Seen};
-use crate::ban::Change;
-use crate::model::{Prefix, Timestamp, Until};
+use super::{Backend, Drops, EnforceError, Mended, Seen, Wish};
+use crate::model::{Prefix, Target, Timestamp, Until};
 
 /// Enforces nothing, and never fails.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Observe;
 
 impl Backend for Observe {
-    fn apply(&mut self, _: &[Change], _: Timestamp) -> Result<(), EnforceError> {
+    fn apply(&mut self, _: &[Wish], _: Timestamp) -> Result<(), EnforceError> {
         Ok(())
     }
 
     fn sync(
         &mut self,
-        _: &[(Prefix, Until)],
+        _: &[(Target, Until)],
         _: &[Prefix],
         _: Timestamp,
     ) -> Result<Mended, EnforceError> {

@@ -23,6 +23,7 @@ mod nft; // the daemon's table as `nft` sees it, and when others meddle
 mod nftables; // the gate as a library
 mod restart; // the gate stays down
 mod rsyslog; // what real senders send
+mod scopes; // what a ban shuts
 mod senders; // whose word bans
 mod spoof; // the wrong address is never banned
 mod startup; // refused, with the right words

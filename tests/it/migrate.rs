@@ -30,16 +30,23 @@ fn jails_become_a_configuration_that_passes_check() {
         findtime = "10m"
         bantime = "1d12h"
         [jail.sshd]
+        scope = "ports"
+        ports = ["ssh"]
         filter = "fail2ban:sshd[mode=normal]"
         [jail.nginx-http-auth]
+        scope = "ports"
+        ports = ["http", "https"]
         filter = "fail2ban:nginx-http-auth[mode=normal]"
         programs = ["nginx-http-auth"]
         maxretry = 7
         findtime = "1w"
         [jail.postfix]
+        scope = "ports"
+        ports = ["smtp", "465", "submission"]
         filter = "fail2ban:postfix[mode=aggressive]"
         bantime = "forever"
         [jail.recidive]
+        scope = "gateway"
         findtime = "1d"
         bantime = "4w"
         enabled = false
@@ -50,16 +57,20 @@ fn jails_become_a_configuration_that_passes_check() {
         bantime = "1h"
         enabled = false
         [jail.scripted]
+        scope = "ports"
+        ports = ["2022/udp", "2200-2210/udp"]
         filter = "fail2ban:sshd[mode=extra, publickey=any]"
         [jail.told]
         filter = "fail2ban:vsftpd"
         programs = ["told"]
         enabled = false
         [jail.gone]
+        scope = "gateway"
         enabled = false
         [never_ban]
         addresses = ["192.0.2.0/24", "2001:db8::/32", "198.51.100.9"]
         [firewall]
+        verdict = "reject"
         "#
     ))
     .unwrap();
@@ -416,15 +427,15 @@ const LATER: &[&str] = &[
     "# bantime_max = \"5w\"   # not known to this version\n",
     "# bantime_jitter = \"30m\"   # not known to this version\n",
     "# kind = \"recidive\"   # not known to this version\n",
-    "# scope = \"ports\"   # not known to this version\n\
-     # ports = [\"ssh\"]   # not known to this version\n\
+    "scope = \"ports\"\n\
+     ports = [\"ssh\"]\n\
      # actions = [\"firewall\", \"mail\"]   # not known to this version\n",
-    "# scope = \"gateway\"   # not known to this version\n",
-    "# ports = [\"2022/udp\", \"2200-2210/udp\"]   # not known to this version\n\
+    "scope = \"gateway\"\n",
+    "ports = [\"2022/udp\", \"2200-2210/udp\"]\n\
      # actions = [\"firewall\", \"my-script\"]   # not known to this version\n",
     "# names = [\"admin.example.net\"]   # not known to this version\n",
     "# command = [\"/usr/local/bin/spare\", \"--address\"]   # not known to this version\n",
-    "# verdict = \"reject\"   # not known to this version\n",
+    "verdict = \"reject\"\n",
     "# to = [\"ops@example.net\"]\n",
     "# to = [\"a@example.net\", \"b@example.net\"]\n",
     "# command = [\"/bin/sh\", \"-c\", \"exec /usr/local/bin/note --ip \\\"$PORTCULLIS_OFFENDER\\\" \

@@ -3,6 +3,7 @@
 
 mod nft_program;
 mod others;
+mod scopes;
 mod size;
 mod table;
 
@@ -13,15 +14,20 @@ use crate::wire::{
     StopAtEnd, Wire, add_plain_table, delete_table, in_namespace, in_root_namespace,
 };
 use portcullis::ban::Change;
-use portcullis::enforce::nftables::{Gate, GateError, Held, Ownership, Reason, Settings};
-use portcullis::model::{Prefix, Timestamp, Until};
+use portcullis::enforce::Wish;
+use portcullis::enforce::nftables::{Gate, GateError, Held, Ownership, Reason, Settings, Verdict};
+use portcullis::model::{Prefix, Scope, Target, Timestamp, Until};
 
 fn settings() -> Settings {
-    Settings { table: "portcullis".to_owned(), most_bans: 200_000 }
+    Settings { table: "portcullis".to_owned(), most_bans: 200_000, verdict: Verdict::Drop }
 }
 
 fn open() -> Gate {
     Gate::open(&settings()).unwrap().0
+}
+
+fn target(text: &str) -> Target {
+    prefix(text).into()
 }
 
 fn prefix(text: &str) -> Prefix {
@@ -36,19 +42,19 @@ fn hour() -> Until {
     after(Duration::from_secs(3600))
 }
 
-fn impose(text: &str, until: Until) -> Change {
-    Change::Impose { offender: prefix(text), until }
+fn impose(text: &str, until: Until) -> Wish {
+    Change::Impose { offender: prefix(text), until }.into()
 }
 
-fn extend(text: &str, until: Until) -> Change {
-    Change::Extend { offender: prefix(text), until }
+fn extend(text: &str, until: Until) -> Wish {
+    Change::Extend { offender: prefix(text), until }.into()
 }
 
-fn lift(text: &str) -> Change {
-    Change::Lift { offender: prefix(text) }
+fn lift(text: &str) -> Wish {
+    Change::Lift { offender: prefix(text) }.into()
 }
 
-fn apply(gate: &mut Gate, changes: &[Change]) {
+fn apply(gate: &mut Gate, changes: &[Wish]) {
     gate.apply(changes, Timestamp::now()).unwrap();
 }
 
@@ -241,12 +247,12 @@ fn sync_makes_it_exactly_so() {
             ],
         );
         let bans = [
-            (prefix("127.0.0.2"), at(500)),
-            (prefix("127.0.2.0/24"), at(900)),
-            (prefix("127.0.0.4"), Until::Forever),
-            (prefix("2001:db8:2::/64"), at(100)),
-            (prefix("2001:db8:3::/48"), at(100)),
-            (prefix("2001:db8:1::2"), Until::At(now)),
+            (target("127.0.0.2"), at(500)),
+            (target("127.0.2.0/24"), at(900)),
+            (target("127.0.0.4"), Until::Forever),
+            (target("2001:db8:2::/64"), at(100)),
+            (target("2001:db8:3::/48"), at(100)),
+            (target("2001:db8:1::2"), Until::At(now)),
         ];
         gate.sync(&bans, &[prefix("127.0.2.9")], now).unwrap();
         let mut held: Vec<_> = gate
@@ -282,7 +288,7 @@ fn everybody_is_refused_and_the_others_are_banned() {
             assert!(
                 Wire::from(if wire_is_v4(other) { "127.0.0.9" } else { "2001:db8:2::1" }).passes()
             );
-            let bans = [(prefix(everybody), hour())];
+            let bans = [(target(everybody), hour())];
             let error = gate.sync(&bans, &[], Timestamp::now()).unwrap_err();
             assert!(matches!(error, GateError::Everybody(_)), "{error}");
             assert!(wire.passes(), "sync removed the rest");
@@ -300,8 +306,7 @@ fn a_full_set_takes_what_fits_and_says_so() {
         let small = Settings { most_bans: 10, ..settings() };
         let (mut gate, _) = Gate::open(&small).unwrap();
         for base in ["10.0.0.", "2001:db8::"] {
-            let many: Vec<Change> =
-                (1..=16).map(|n| impose(&format!("{base}{n}"), hour())).collect();
+            let many: Vec<Wish> = (1..=16).map(|n| impose(&format!("{base}{n}"), hour())).collect();
             let error = gate.apply(&many, Timestamp::now()).unwrap_err();
             let GateError::Full { refused, most, .. } = error else { panic!("{error}") };
             assert_eq!((refused, most), (6, 10));
@@ -310,7 +315,7 @@ fn a_full_set_takes_what_fits_and_says_so() {
         // Full is no obstacle to exchange all, nor to prolong.
         let now = Timestamp::now();
         let others: Vec<_> =
-            (101..=110).map(|n| (prefix(&format!("10.0.0.{n}")), hour())).collect();
+            (101..=110).map(|n| (target(&format!("10.0.0.{n}")), hour())).collect();
         gate.sync(&others, &[], now).unwrap();
         gate.sync(&others.iter().map(|(p, _)| (*p, Until::Forever)).collect::<Vec<_>>(), &[], now)
             .unwrap();

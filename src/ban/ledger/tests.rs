@@ -14,7 +14,14 @@ fn until(seconds: i64) -> Until {
 
 fn order(offender: &str, jail: &str, until: Until) -> Order {
     let offender = prefix(offender);
-    Order { offender, address: None, jail: jail.into(), origin: Origin::Hits, until }
+    Order {
+        offender,
+        address: None,
+        jail: jail.into(),
+        origin: Origin::Hits,
+        until,
+        scope: Scope::Gateway,
+    }
 }
 
 fn ledger() -> Ledger {

@@ -12,6 +12,7 @@ use super::sources::Sources;
 use super::times;
 use crate::ban::Origin;
 use crate::filter::fail2ban::conf::{Backend, Conf, Located};
+use crate::model::{PortRange, Ports};
 
 /// What all jails share.
 #[derive(Debug, Default)]
@@ -251,11 +252,21 @@ fn put_actions(section: &Section<'_>, folder: &Path, table: &mut Table, shelf: &
         table.remark(reason);
         return Use::Never;
     }
-    if let Some(scope) = found.scope {
-        table.set("scope", quoted(scope));
-    }
-    if !found.ports.is_empty() {
-        table.set("ports", array(&found.ports));
+    let ports: Result<Vec<PortRange>, _> = found.ports.iter().map(|port| port.parse()).collect();
+    match found.scope {
+        Some("ports") if !ports.is_ok_and(|ports| Ports::new(ports).is_some()) => {
+            let reason = "the ban shuts every port: a jail has at most 15 ports or ranges, each a \
+                          number or a well-known name";
+            report.note(owner, "action", &written, reason);
+            table.set("scope", quoted("gateway"));
+        }
+        Some(scope) => {
+            table.set("scope", quoted(scope));
+            if !found.ports.is_empty() {
+                table.set("ports", array(&found.ports));
+            }
+        }
+        None => {}
     }
     table.set("actions", array(&found.names));
     if found.only_mails && !super::known::is_known("jail.actions") {

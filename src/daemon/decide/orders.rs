@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::Decider;
 use crate::ban::{Ban, Change, Order, Origin};
 use crate::control::{BanRow, Request, Response, ShareRow};
-use crate::model::{DurationWords, Prefix, Timestamp, Until, likely};
+use crate::model::{DurationWords, Prefix, Scope, Timestamp, Until, likely};
 
 impl Decider {
     /// Carries out an order. `Status` is not for the decider.
@@ -34,14 +34,22 @@ impl Decider {
         let now = Timestamp::now();
         let until = time.unwrap_or(usual).from(now);
         let origin = Origin::Manual;
-        let order =
-            Order { offender: target, address: None, jail: Arc::clone(&jail), origin, until };
+        let order = Order {
+            offender: target,
+            address: None,
+            jail: Arc::clone(&jail),
+            origin,
+            until,
+            scope: Scope::Gateway,
+        };
         match self.ledger.impose(order, now) {
             Err(refusal) => Response::Error(refusal.to_string()),
             Ok(change) => {
                 tracing::info!(%jail, offender = %target, "banned by order");
                 self.metrics.ban_imposed(&jail, origin);
-                self.gate.send(change.into_iter().collect(), None);
+                let mut wishes = self.reach.wishes(change.as_slice(), &self.ledger);
+                self.reach.offender(target, &self.ledger, &mut wishes);
+                self.gate.send(wishes, None);
                 self.show();
                 match self.ledger.get(target) {
                     Some(ban) => Response::Banned(row(ban, now)),
@@ -78,7 +86,10 @@ impl Decider {
             })
             .collect();
         tracing::info!(count = lifted.len(), "lifted by order");
-        self.gate.send(changes, None);
+        let mut wishes = self.reach.wishes(&changes, &self.ledger);
+        // What one jail gives back may be all that it shut, though another still bans as long.
+        wishes.extend(self.reach.all(&self.ledger));
+        self.gate.send(wishes, None);
         self.show();
         Response::Lifted(lifted)
     }

@@ -10,7 +10,7 @@ use crate::enforce::{Drops, EnforceError, Mended, Tally};
 /// A kernel that fails the first so many times.
 #[derive(Clone, Debug, Default)]
 struct Kernel {
-    held: Arc<Mutex<BTreeSet<Prefix>>>,
+    held: Arc<Mutex<BTreeSet<Target>>>,
     never: Arc<Mutex<Vec<Prefix>>>,
     failures: usize,
 }
@@ -26,15 +26,13 @@ impl Kernel {
 }
 
 impl Backend for Kernel {
-    fn apply(&mut self, changes: &[Change], _: Timestamp) -> Result<(), EnforceError> {
+    fn apply(&mut self, wishes: &[Wish], _: Timestamp) -> Result<(), EnforceError> {
         self.fails()?;
         let mut held = self.held.lock().unwrap();
-        for change in changes {
-            match *change {
-                Change::Impose { offender, .. } | Change::Extend { offender, .. } => {
-                    held.insert(offender);
-                }
-                Change::Lift { offender } => _ = held.remove(&offender),
+        for Wish { target, until } in wishes {
+            match until {
+                Some(_) => _ = held.insert(*target),
+                None => _ = held.remove(target),
             }
         }
         Ok(())
@@ -42,12 +40,12 @@ impl Backend for Kernel {
 
     fn sync(
         &mut self,
-        bans: &[(Prefix, Until)],
+        bans: &[(Target, Until)],
         never: &[Prefix],
         _: Timestamp,
     ) -> Result<Mended, EnforceError> {
         self.fails()?;
-        *self.held.lock().unwrap() = bans.iter().map(|(offender, _)| *offender).collect();
+        *self.held.lock().unwrap() = bans.iter().map(|(target, _)| *target).collect();
         never.clone_into(&mut self.never.lock().unwrap());
         Ok(Mended::default())
     }
@@ -76,6 +74,10 @@ fn prefix(text: &str) -> Prefix {
     text.parse().unwrap()
 }
 
+fn target(text: &str) -> Target {
+    prefix(text).into()
+}
+
 #[test]
 fn what_failed_is_made_good_before_the_end() {
     for failures in [0, 1] {
@@ -86,8 +88,8 @@ fn what_failed_is_made_good_before_the_end() {
         let (queue, thread) =
             start(backend, Arc::clone(&metrics), Readiness::default(), guard).unwrap();
         let bans: Vec<_> =
-            ["192.0.2.1", "2001:db8::/64"].map(|it| (prefix(it), Until::Forever)).into();
-        let impose = |&(offender, until): &(Prefix, Until)| Change::Impose { offender, until };
+            ["192.0.2.1", "2001:db8::/64"].map(|it| (target(it), Until::Forever)).into();
+        let impose = |&(target, until): &(Target, Until)| Wish { target, until: Some(until) };
         queue.send(bans.iter().map(impose).collect(), None);
         queue.finish(Snapshot { bans: bans.clone(), never: vec![prefix("::1")] });
         assert!(!fallen.is_cancelled());
@@ -110,10 +112,10 @@ fn a_kernel_that_goes_on_failing_is_asked_less_and_less_and_shown() {
     let guard = CancellationToken::new().drop_guard();
     let backend = Box::new(kernel.clone());
     let (queue, thread) = start(backend, Arc::clone(&metrics), readiness.clone(), guard).unwrap();
-    let bans = vec![(prefix("192.0.2.1"), Until::Forever), (prefix("2001:db8::1"), Until::Forever)];
+    let bans = vec![(target("192.0.2.1"), Until::Forever), (target("2001:db8::1"), Until::Forever)];
     let began = Instant::now();
-    for &(offender, until) in &bans {
-        queue.send(vec![Change::Impose { offender, until }], None);
+    for &(target, until) in &bans {
+        queue.send(vec![Wish { target, until: Some(until) }], None);
     }
     // What the decider does: a snapshot whenever one is asked for.
     let (mut asked, mut failed) = (0, false);

@@ -14,7 +14,7 @@ use super::objects::{
 };
 use super::socket::{Link, Refusal};
 use super::{Drops, Tally};
-use crate::model::Prefix;
+use crate::model::Target;
 
 /// What stands of a table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -110,7 +110,7 @@ pub(super) fn bans(
     link: &mut Link,
     table: &str,
     sets: &BTreeSet<BanSet>,
-) -> Result<HashMap<Prefix, Option<Duration>>, Refusal> {
+) -> Result<HashMap<Target, Option<Duration>>, Refusal> {
     let began = Instant::now();
     let mut bans = HashMap::new();
     for set in sets {
@@ -118,8 +118,8 @@ pub(super) fn bans(
         let mut seen = before;
         for reading in 1..=READINGS {
             elements(link, table, &set.to_string(), |key, left| {
-                if let Some(prefix) = set.prefix(key) {
-                    bans.insert(prefix, left.map(|left| left + began.elapsed()));
+                if let Some(target) = set.target(key) {
+                    bans.insert(target, left.map(|left| left + began.elapsed()));
                 }
             })?;
             let all = count(link, table, *set)?.is_some_and(|count| bans.len() - before >= count);

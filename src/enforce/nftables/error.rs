@@ -115,6 +115,11 @@ impl GateError {
         }
     }
 
+    /// Whether the kernel does not know how.
+    pub(super) fn is_of_the_kernel(&self) -> bool {
+        matches!(self, GateError::NoNftables { .. } | GateError::Gone { .. })
+    }
+
     /// The table belongs to the process behind netlink port `port`.
     pub(super) fn owned_by(table: &str, port: u32) -> GateError {
         // netlink_autobind gives the first socket of a process its id as port.

@@ -5,6 +5,7 @@
 
 use super::layout::Family;
 use super::message::Writer;
+use crate::model::{PortRange, Transport};
 
 /// `meta nfproto ipv4` or `ipv6`: continue only with packets of that family.
 pub(super) fn family_is(rule: &mut Writer, family: Family) {
@@ -16,10 +17,14 @@ pub(super) fn family_is(rule: &mut Writer, family: Family) {
         Family::V4 => libc::NFPROTO_IPV4 as u8,
         Family::V6 => libc::NFPROTO_IPV6 as u8,
     };
+    equals(rule, &[protocol]);
+}
+
+fn equals(rule: &mut Writer, value: &[u8]) {
     expression(rule, "cmp", |w| {
         w.number(CMP_SREG, REGISTER);
         w.number(CMP_OP, CMP_EQ);
-        w.nest(CMP_DATA, |w| w.raw(DATA_VALUE, &[protocol]));
+        w.nest(CMP_DATA, |w| w.raw(DATA_VALUE, value));
     });
 }
 
@@ -34,6 +39,63 @@ pub(super) fn load_source(rule: &mut Writer, family: Family) {
         w.number(PAYLOAD_BASE, NETWORK_HEADER);
         w.number(PAYLOAD_OFFSET, offset);
         w.number(PAYLOAD_LENGTH, family.bytes() as u32);
+    });
+}
+
+/// `ip daddr` or `ip6 daddr`, behind the source: both are one key.
+pub(super) fn load_destination(rule: &mut Writer, family: Family) {
+    let (offset, register) = match family {
+        Family::V4 => (16, SECOND_FOUR_BYTES),
+        Family::V6 => (24, SECOND_SIXTEEN_BYTES),
+    };
+    expression(rule, "payload", |w| {
+        w.number(PAYLOAD_DREG, register);
+        w.number(PAYLOAD_BASE, NETWORK_HEADER);
+        w.number(PAYLOAD_OFFSET, offset);
+        w.number(PAYLOAD_LENGTH, family.bytes() as u32);
+    });
+}
+
+/// `meta l4proto tcp` or `udp`: continue only with packets of that protocol.
+pub(super) fn transport_is(rule: &mut Writer, transport: Transport) {
+    expression(rule, "meta", |w| {
+        w.number(META_KEY, META_L4PROTO);
+        w.number(META_DREG, REGISTER);
+    });
+    let protocol = match transport {
+        Transport::Tcp => libc::IPPROTO_TCP as u8,
+        Transport::Udp => libc::IPPROTO_UDP as u8,
+    };
+    equals(rule, &[protocol]);
+}
+
+/// `tcp dport` or `udp dport`: continue only when it is in the range.
+pub(super) fn port_is_in(rule: &mut Writer, range: PortRange) {
+    expression(rule, "payload", |w| {
+        w.number(PAYLOAD_DREG, REGISTER);
+        w.number(PAYLOAD_BASE, TRANSPORT_HEADER);
+        w.number(PAYLOAD_OFFSET, 2);
+        w.number(PAYLOAD_LENGTH, 2);
+    });
+    if range.first == range.last {
+        return equals(rule, &range.first.to_be_bytes());
+    }
+    expression(rule, "range", |w| {
+        w.number(RANGE_SREG, REGISTER);
+        w.number(RANGE_OP, RANGE_EQ);
+        w.nest(RANGE_FROM, |w| w.raw(DATA_VALUE, &range.first.to_be_bytes()));
+        w.nest(RANGE_TO, |w| w.raw(DATA_VALUE, &range.last.to_be_bytes()));
+    });
+}
+
+/// `reject with tcp reset`, or `reject with icmpx type admin-prohibited`.
+pub(super) fn reject(rule: &mut Writer, transport: Option<Transport>) {
+    expression(rule, "reject", |w| match transport {
+        Some(Transport::Tcp) => w.number(REJECT_TYPE, REJECT_TCP_RESET),
+        _ => {
+            w.number(REJECT_TYPE, REJECT_ICMPX);
+            w.raw(REJECT_CODE, &[ICMPX_ADMINISTRATIVELY_PROHIBITED]);
+        }
     });
 }
 
@@ -66,14 +128,15 @@ pub(super) fn count(rule: &mut Writer, counter: &str) {
 
 /// What becomes of the packet.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Verdict {
+pub(super) enum Verdict<'a> {
     Accept,
     Drop,
-    Goto(&'static str),
+    Goto(&'a str),
+    Jump(&'a str),
 }
 
-/// `accept`, `drop` or `goto chain`.
-pub(super) fn verdict(rule: &mut Writer, verdict: Verdict) {
+/// `accept`, `drop`, `goto chain` or `jump chain`.
+pub(super) fn verdict(rule: &mut Writer, verdict: Verdict<'_>) {
     expression(rule, "immediate", |w| {
         w.number(IMMEDIATE_DREG, VERDICT_REGISTER);
         w.nest(IMMEDIATE_DATA, |w| {
@@ -82,6 +145,10 @@ pub(super) fn verdict(rule: &mut Writer, verdict: Verdict) {
                 Verdict::Drop => w.number(VERDICT_CODE, libc::NF_DROP as u32),
                 Verdict::Goto(chain) => {
                     w.number(VERDICT_CODE, libc::NFT_GOTO as u32);
+                    w.text(VERDICT_CHAIN, chain);
+                }
+                Verdict::Jump(chain) => {
+                    w.number(VERDICT_CODE, libc::NFT_JUMP as u32);
                     w.text(VERDICT_CHAIN, chain);
                 }
             });
@@ -103,6 +170,10 @@ pub(super) const LIST_ELEMENT: u16 = 1;
 
 /// `NFT_REG_1`: 16 bytes, enough for every value here.
 const REGISTER: u32 = 1;
+/// `NFT_REG32_01`: behind the first four bytes of `NFT_REG_1`.
+const SECOND_FOUR_BYTES: u32 = 9;
+/// `NFT_REG_2`: behind the sixteen of `NFT_REG_1`.
+const SECOND_SIXTEEN_BYTES: u32 = 2;
 const VERDICT_REGISTER: u32 = 0;
 const EXPRESSION_NAME: u16 = 1;
 const EXPRESSION_DATA: u16 = 2;
@@ -121,6 +192,21 @@ const PAYLOAD_BASE: u16 = 2;
 const PAYLOAD_OFFSET: u16 = 3;
 const PAYLOAD_LENGTH: u16 = 4;
 const NETWORK_HEADER: u32 = 1;
+const TRANSPORT_HEADER: u32 = 2;
+const META_L4PROTO: u32 = 16;
+const RANGE_SREG: u16 = 1;
+const RANGE_OP: u16 = 2;
+const RANGE_FROM: u16 = 3;
+const RANGE_TO: u16 = 4;
+const RANGE_EQ: u32 = 0;
+const REJECT_TYPE: u16 = 1;
+const REJECT_CODE: u16 = 2;
+/// `NFT_REJECT_TCP_RST`.
+const REJECT_TCP_RESET: u32 = 1;
+/// `NFT_REJECT_ICMPX_UNREACH`.
+const REJECT_ICMPX: u32 = 2;
+/// `NFT_REJECT_ICMPX_ADMIN_PROHIBITED`.
+const ICMPX_ADMINISTRATIVELY_PROHIBITED: u8 = 3;
 const BITWISE_SREG: u16 = 1;
 const BITWISE_DREG: u16 = 2;
 const BITWISE_LENGTH: u16 = 3;

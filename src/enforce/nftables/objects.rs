@@ -6,10 +6,12 @@
 
 use std::collections::BTreeSet;
 
+use super::Verdict;
 use super::batch::Transaction;
-use super::expression::{self, Verdict};
-use super::layout::{BanSet, Family, PREROUTING, PROBE};
+use super::expression;
+use super::layout::{BanSet, Family, PREROUTING, PROBE, Reach, TOWARDS, ports_chain};
 use super::message::{APPEND, CREATE, Writer};
+use crate::model::{Ports, Transport};
 
 /// The table that messages are about, and how large its sets may grow.
 #[derive(Clone, Debug)]
@@ -18,6 +20,8 @@ pub(super) struct Objects<'a> {
     pub(super) table: &'a str,
     /// The size of each set of bans.
     pub(super) most_bans: u32,
+    /// What a packet of a banned source gets.
+    pub(super) verdict: Verdict,
 }
 
 impl Objects<'_> {
@@ -41,26 +45,27 @@ impl Objects<'_> {
         for family in Family::BOTH {
             self.counter(to, family.dropped());
             self.chain(to, family.gate(), |_| {});
-            self.set(to, family.never(), family, SET_INTERVAL, 0);
+            let key = (family.key_type(), family.bytes());
+            self.set(to, family.never(), key, SET_INTERVAL, 0);
         }
-        self.chain(to, PREROUTING, |w| {
-            w.nest(CHAIN_HOOK, |w| {
-                w.number(HOOK_NUMBER, NF_INET_PRE_ROUTING);
-                w.number(HOOK_PRIORITY, PRIORITY_RAW as u32);
-            });
-            w.number(CHAIN_POLICY, libc::NF_ACCEPT as u32);
-            w.text(CHAIN_TYPE, "filter");
-        });
+        self.base_chain(to, PREROUTING, PRIORITY_RAW);
     }
 
-    /// The set for the bans of one family and length.
+    /// The set for the bans of one family, length and scope.
     pub(super) fn ban_set(&self, to: &mut Transaction, set: BanSet) {
-        self.set(to, &set.to_string(), set.family, SET_TIMEOUT, self.most_bans);
+        let key_type = match (set.family.key_type(), set.reach) {
+            // As `nft` numbers concatenations: six bits each.
+            (address, Reach::Sender) => address << 6 | address,
+            (address, _) => address,
+        };
+        let key = (key_type, set.key_bytes());
+        self.set(to, &set.to_string(), key, SET_TIMEOUT, self.most_bans);
     }
 
     /// The set on which the kernel's abilities are tried.
     pub(super) fn probe_set(&self, to: &mut Transaction) {
-        self.set(to, PROBE, Family::V4, SET_TIMEOUT, 1);
+        let key = (Family::V4.key_type(), Family::V4.bytes());
+        self.set(to, PROBE, key, SET_TIMEOUT, 1);
     }
 
     /// Removes the set that [`probe_set`](Self::probe_set) made.
@@ -71,8 +76,8 @@ impl Objects<'_> {
         });
     }
 
-    /// Replaces the rules of all chains. Returns how many there are now.
-    pub(super) fn rules(&self, to: &mut Transaction, sets: &BTreeSet<BanSet>) -> usize {
+    /// Replaces the rules of all chains.
+    pub(super) fn rules(&self, to: &mut Transaction, sets: &BTreeSet<BanSet>) {
         self.entry_rules(to, sets);
         for family in Family::BOTH {
             self.empty_chain(to, family.gate());
@@ -80,31 +85,108 @@ impl Objects<'_> {
                 expression::family_is(w, family);
                 expression::load_source(w, family);
                 expression::is_in(w, family.never());
-                expression::verdict(w, Verdict::Accept);
+                expression::verdict(w, expression::Verdict::Accept);
             });
+            if self.verdict == Verdict::Reject {
+                self.rule(to, family.gate(), |w| {
+                    expression::transport_is(w, Transport::Tcp);
+                    expression::count(w, family.dropped());
+                    expression::reject(w, Some(Transport::Tcp));
+                });
+            }
             self.rule(to, family.gate(), |w| {
                 expression::count(w, family.dropped());
-                expression::verdict(w, Verdict::Drop);
+                match self.verdict {
+                    Verdict::Drop => expression::verdict(w, expression::Verdict::Drop),
+                    Verdict::Reject => expression::reject(w, None),
+                }
             });
         }
-        rule_count(sets)
     }
 
-    /// Replaces the rules of the chain on the hook: one look into each set of bans.
+    /// Replaces the rules of the chains on the hook: one look into each set of bans.
     pub(super) fn entry_rules(&self, to: &mut Transaction, sets: &BTreeSet<BanSet>) {
         self.empty_chain(to, PREROUTING);
         // The longest first: nearly all bans are of single addresses.
-        for set in sets.iter().rev() {
+        for set in sets.iter().rev().filter(|set| !set.is_narrow()) {
             self.rule(to, PREROUTING, |w| {
-                expression::family_is(w, set.family);
-                expression::load_source(w, set.family);
-                if let Some(mask) = set.mask() {
-                    expression::mask(w, &mask);
-                }
-                expression::is_in(w, &set.to_string());
-                expression::verdict(w, Verdict::Goto(set.family.gate()));
+                self.source_in(w, *set);
+                expression::verdict(w, expression::Verdict::Goto(set.family.gate()));
             });
         }
+        if sets.iter().any(|set| set.is_narrow()) {
+            self.narrow_rules(to, sets);
+        }
+    }
+
+    /// A second chain on the hook, for bans from some hosts or ports: behind the translation of
+    /// destinations, so that the host or service that was attacked is compared. It stands only
+    /// while there are such bans, or there were some since the start.
+    fn narrow_rules(&self, to: &mut Transaction, sets: &BTreeSet<BanSet>) {
+        self.base_chain(to, TOWARDS, BEHIND_TRANSLATION);
+        self.empty_chain(to, TOWARDS);
+        for (family, ports) in port_lists(sets) {
+            let chain = ports_chain(family, ports);
+            self.chain(to, &chain, |_| {});
+            self.empty_chain(to, &chain);
+            for range in ports.ranges() {
+                self.rule(to, &chain, |w| {
+                    expression::transport_is(w, range.transport);
+                    expression::port_is_in(w, *range);
+                    expression::verdict(w, expression::Verdict::Goto(family.gate()));
+                });
+            }
+        }
+        for set in sets.iter().rev().filter(|set| set.is_narrow()) {
+            self.rule(to, TOWARDS, |w| {
+                self.source_in(w, *set);
+                let chain;
+                expression::verdict(
+                    w,
+                    match set.reach {
+                        // Back to the next set when the port is another.
+                        Reach::Ports(ports) => {
+                            chain = ports_chain(set.family, ports);
+                            expression::Verdict::Jump(&chain)
+                        }
+                        _ => expression::Verdict::Goto(set.family.gate()),
+                    },
+                );
+            });
+        }
+    }
+
+    fn source_in(&self, rule: &mut Writer, set: BanSet) {
+        expression::family_is(rule, set.family);
+        expression::load_source(rule, set.family);
+        if let Some(mask) = set.mask() {
+            expression::mask(rule, &mask);
+        }
+        if set.reach == Reach::Sender {
+            expression::load_destination(rule, set.family);
+        }
+        expression::is_in(rule, &set.to_string());
+    }
+
+    /// How many rules the table has with these sets.
+    pub(super) fn rule_count(&self, sets: &BTreeSet<BanSet>) -> usize {
+        let gates = match self.verdict {
+            Verdict::Drop => 4,
+            Verdict::Reject => 6,
+        };
+        let ports = port_lists(sets).into_iter().map(|(_, ports)| ports.ranges().len());
+        sets.len() + gates + ports.sum::<usize>()
+    }
+
+    fn base_chain(&self, to: &mut Transaction, name: &str, priority: i32) {
+        self.chain(to, name, |w| {
+            w.nest(CHAIN_HOOK, |w| {
+                w.number(HOOK_NUMBER, NF_INET_PRE_ROUTING);
+                w.number(HOOK_PRIORITY, priority as u32);
+            });
+            w.number(CHAIN_POLICY, libc::NF_ACCEPT as u32);
+            w.text(CHAIN_TYPE, "filter");
+        });
     }
 
     fn counter(&self, to: &mut Transaction, name: &'static str) {
@@ -119,7 +201,7 @@ impl Objects<'_> {
         });
     }
 
-    fn chain(&self, to: &mut Transaction, name: &'static str, hook: impl FnOnce(&mut Writer)) {
+    fn chain(&self, to: &mut Transaction, name: &str, hook: impl FnOnce(&mut Writer)) {
         to.add(NEW_CHAIN, CREATE, format!("make chain `{name}`"), |w| {
             w.text(CHAIN_TABLE, self.table);
             w.text(CHAIN_NAME, name);
@@ -127,17 +209,21 @@ impl Objects<'_> {
         });
     }
 
-    fn set(&self, to: &mut Transaction, name: &str, family: Family, flags: u32, most: u32) {
-        let (key_type, id) = match family {
-            Family::V4 => (TYPE_IPV4_ADDRESS, to.len() as u32),
-            Family::V6 => (TYPE_IPV6_ADDRESS, to.len() as u32),
-        };
+    fn set(
+        &self,
+        to: &mut Transaction,
+        name: &str,
+        (key_type, key_length): (u32, usize),
+        flags: u32,
+        most: u32,
+    ) {
+        let id = to.len() as u32;
         to.add(NEW_SET, CREATE, format!("make set `{name}`"), |w| {
             w.text(SET_TABLE, self.table);
             w.text(SET_NAME, name);
             w.number(SET_FLAGS, flags);
             w.number(SET_KEY_TYPE, key_type);
-            w.number(SET_KEY_LENGTH, family.bytes() as u32);
+            w.number(SET_KEY_LENGTH, key_length as u32);
             // Required, and unique in a transaction; nothing here refers to it.
             w.number(SET_ID, id);
             if most > 0 {
@@ -146,14 +232,14 @@ impl Objects<'_> {
         });
     }
 
-    fn empty_chain(&self, to: &mut Transaction, chain: &'static str) {
+    fn empty_chain(&self, to: &mut Transaction, chain: &str) {
         to.add(DELETE_RULE, 0, format!("empty chain `{chain}`"), |w| {
             w.text(RULE_TABLE, self.table);
             w.text(RULE_CHAIN, chain);
         });
     }
 
-    fn rule(&self, to: &mut Transaction, chain: &'static str, body: impl FnOnce(&mut Writer)) {
+    fn rule(&self, to: &mut Transaction, chain: &str, body: impl FnOnce(&mut Writer)) {
         to.add(NEW_RULE, CREATE | APPEND, format!("add a rule to chain `{chain}`"), |w| {
             w.text(RULE_TABLE, self.table);
             w.text(RULE_CHAIN, chain);
@@ -162,9 +248,22 @@ impl Objects<'_> {
     }
 }
 
-/// How many rules the table has with these sets.
-pub(super) fn rule_count(sets: &BTreeSet<BanSet>) -> usize {
-    sets.len() + 2 * Family::BOTH.len()
+/// The lists of ports that somebody is banned from, by family.
+fn port_lists(sets: &BTreeSet<BanSet>) -> BTreeSet<(Family, Ports)> {
+    let lists = sets.iter().map(|set| match set.reach {
+        Reach::Ports(ports) => Some((set.family, ports)),
+        _ => None,
+    });
+    lists.flatten().collect()
+}
+
+impl Family {
+    fn key_type(self) -> u32 {
+        match self {
+            Family::V4 => TYPE_IPV4_ADDRESS,
+            Family::V6 => TYPE_IPV6_ADDRESS,
+        }
+    }
 }
 
 const fn operation(number: u16) -> u16 {
@@ -212,6 +311,8 @@ const HOOK_PRIORITY: u16 = 2;
 const NF_INET_PRE_ROUTING: u32 = 0;
 /// Before connection tracking, so that a flood costs no entries there.
 const PRIORITY_RAW: i32 = -300;
+/// `NF_IP_PRI_NAT_DST` is -100.
+const BEHIND_TRANSLATION: i32 = -90;
 pub(super) const RULE_TABLE: u16 = 1;
 const RULE_CHAIN: u16 = 2;
 pub(super) const RULE_HANDLE: u16 = 3;

@@ -7,7 +7,6 @@ use super::commit::Frame;
 use super::dump;
 use super::element::{self, Abilities};
 use super::error::GateError;
-use super::objects::rule_count;
 use super::ownership::Ownership;
 use super::socket::Refusal;
 use super::watch::{Heard, Watch};
@@ -120,7 +119,8 @@ impl Gate {
     /// [`is_intact`](Self::is_intact) says so.
     pub(super) fn remember_structure(&mut self) -> Result<(), Refusal> {
         let found = dump::fingerprint(&mut self.link, &self.table)?;
-        self.written = found.filter(|found| found.rule_count() == rule_count(&self.sets));
+        self.written =
+            found.filter(|found| found.rule_count() == self.objects().rule_count(&self.sets));
         self.seen_generation = None;
         Ok(())
     }

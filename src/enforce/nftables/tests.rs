@@ -11,6 +11,7 @@ use std::time::Instant;
 use super::element::Step;
 use super::layout::BanSet;
 use super::*;
+use crate::ban::Change;
 use wire::{Wire, in_namespace};
 
 const AGES: [Abilities; 4] = [
@@ -21,7 +22,7 @@ const AGES: [Abilities; 4] = [
 ];
 
 fn open(abilities: Abilities, most_bans: u32) -> Gate {
-    let settings = Settings { table: "portcullis".to_owned(), most_bans };
+    let settings = Settings { table: "portcullis".to_owned(), most_bans, verdict: Verdict::Drop };
     let (mut gate, _) = Gate::open(&settings).unwrap();
     gate.abilities = abilities;
     gate
@@ -35,8 +36,12 @@ fn after(milliseconds: u64) -> Until {
     Until::At(Timestamp::now().after(Duration::from_millis(milliseconds)))
 }
 
-fn impose(offender: Prefix, until: Until) -> Change {
-    Change::Impose { offender, until }
+fn impose(offender: Prefix, until: Until) -> Wish {
+    Change::Impose { offender, until }.into()
+}
+
+fn lift(offender: Prefix) -> Wish {
+    Change::Lift { offender }.into()
 }
 
 #[test]
@@ -48,7 +53,8 @@ fn a_gate_can_be_handed_to_a_thread() {
 #[test]
 fn abilities_are_found_by_trying() {
     in_namespace(|| {
-        let settings = Settings { table: "portcullis".to_owned(), most_bans: 1 };
+        let settings =
+            Settings { table: "portcullis".to_owned(), most_bans: 1, verdict: Verdict::Drop };
         let (gate, _) = Gate::open(&settings).unwrap();
         let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
         let mut numbers = release.split(['.', '-']).map_while(|part| part.parse::<u32>().ok());
@@ -79,9 +85,9 @@ fn every_age_of_kernel_ends_up_the_same() {
                     assert_eq!((held.len(), seconds), (1, expected), "{abilities:?}");
                     assert!(!wire.passes());
                 }
-                gate.apply(&[Change::Lift { offender }], Timestamp::now()).unwrap();
+                gate.apply(&[lift(offender)], Timestamp::now()).unwrap();
                 assert!(wire.passes(), "{abilities:?}");
-                gate.apply(&[Change::Lift { offender }], Timestamp::now()).unwrap();
+                gate.apply(&[lift(offender)], Timestamp::now()).unwrap();
                 assert_eq!(gate.held().unwrap(), []);
             }
             gate.remove().unwrap();
@@ -102,22 +108,21 @@ fn bans_that_expire_under_our_hands_are_no_error() {
                 .collect();
             let end = Instant::now() + Duration::from_millis(500);
             while Instant::now() < end {
-                let short: Vec<Change> = (0..)
+                let short: Vec<Wish> = (0..)
                     .zip(&offenders)
                     .map(|(n, offender)| impose(*offender, after(1 + n % 8)))
                     .collect();
                 gate.apply(&short, Timestamp::now()).unwrap();
-                let mixed: Vec<Change> = (0..)
+                let mixed: Vec<Wish> = (0..)
                     .zip(&offenders)
                     .map(|(n, offender)| match n % 2 {
-                        0 => Change::Lift { offender: *offender },
+                        0 => lift(*offender),
                         _ => impose(*offender, after(3)),
                     })
                     .collect();
                 gate.apply(&mixed, Timestamp::now()).unwrap();
             }
-            let lasting: Vec<Change> =
-                offenders.iter().map(|o| impose(*o, Until::Forever)).collect();
+            let lasting: Vec<Wish> = offenders.iter().map(|o| impose(*o, Until::Forever)).collect();
             gate.apply(&lasting, Timestamp::now()).unwrap();
             assert_eq!(gate.held().unwrap().len(), 400, "{abilities:?}");
             gate.remove().unwrap();
@@ -130,13 +135,13 @@ fn a_full_set_can_be_prolonged_and_exchanged() {
     in_namespace(|| {
         for abilities in AGES {
             let mut gate = open(abilities, 5);
-            let bans = |from: u32, until| -> Vec<(Prefix, Until)> {
-                (from..from + 5).map(|n| (prefix(&format!("10.0.0.{n}")), until)).collect()
+            let bans = |from: u32, until| -> Vec<(Target, Until)> {
+                (from..from + 5).map(|n| (prefix(&format!("10.0.0.{n}")).into(), until)).collect()
             };
             let now = Timestamp::now();
             gate.sync(&bans(0, after(60_000)), &[], now).unwrap();
             gate.sync(&bans(0, after(90_000)), &[], now).unwrap();
-            gate.apply(&[Change::Lift { offender: prefix("10.0.0.99") }], now).unwrap();
+            gate.apply(&[lift(prefix("10.0.0.99"))], now).unwrap();
             gate.sync(&bans(50, Until::Forever), &[], now).unwrap();
             let error = gate.sync(&bans(50, Until::Forever), &[], now);
             assert!(error.is_ok() && gate.held().unwrap().len() == 5);
@@ -155,7 +160,7 @@ fn a_transaction_too_large_for_the_buffer_is_halved() {
         let count = gate.link.room() / 30;
         let steps: Vec<Step> = (0..count as u32)
             .map(|n| Step::Put {
-                offender: Prefix::host(std::net::Ipv4Addr::from_bits(n).into()),
+                target: Prefix::host(std::net::Ipv4Addr::from_bits(n).into()).into(),
                 left: Some(Duration::from_secs(600)),
             })
             .collect();
@@ -163,7 +168,8 @@ fn a_transaction_too_large_for_the_buffer_is_halved() {
         assert_eq!(refusal.errno, libc::EMSGSIZE);
         assert_eq!(gate.commit(&steps, None, None).unwrap(), 0);
         let last = Prefix::host(std::net::Ipv4Addr::from_bits(count as u32 - 1).into());
-        let held = dump::bans(&mut gate.link, "portcullis", &[BanSet::of(last)].into()).unwrap();
+        let held =
+            dump::bans(&mut gate.link, "portcullis", &[BanSet::of(last.into())].into()).unwrap();
         // The kernel shrinks the set's table just now, and a single dump would miss thousands.
         assert_eq!(held.len(), count);
     });

@@ -111,7 +111,7 @@ fn meddling_with_a_shared_table_is_noticed_and_mended() {
     in_namespace(|| {
         add_plain_table("portcullis");
         let mut gate = open();
-        let bans = [(prefix("127.0.0.2"), hour()), (prefix("127.0.2.0/24"), hour())];
+        let bans = [(target("127.0.0.2"), hour()), (target("127.0.2.0/24"), hour())];
         let wire = Wire::from("127.0.2.2");
         gate.sync(&bans, &[], Timestamp::now()).unwrap();
         for meddling in [

@@ -21,10 +21,10 @@ fn whatever_others_do_is_noticed_named_and_mended() {
     in_namespace(|| {
         let mut gate = plain();
         let bans = [
-            (prefix("127.0.0.2"), hour()),
-            (prefix("127.0.2.0/24"), Until::Forever),
-            (prefix("2001:db8:1::1"), Until::Forever),
-            (prefix("2001:db8:2::/64"), hour()),
+            (target("127.0.0.2"), hour()),
+            (target("127.0.2.0/24"), Until::Forever),
+            (target("2001:db8:1::1"), Until::Forever),
+            (target("2001:db8:2::/64"), hour()),
         ];
         let wires = ["127.0.0.2", "127.0.2.7", "2001:db8:1::1", "2001:db8:2::1"].map(Wire::from);
         let never = [prefix("127.0.0.7")];
@@ -71,7 +71,7 @@ fn whatever_others_do_is_noticed_named_and_mended() {
 fn other_tables_are_others_affair() {
     in_namespace(|| {
         let mut gate = plain();
-        gate.sync(&[(prefix("127.0.0.2"), hour())], &[], Timestamp::now()).unwrap();
+        gate.sync(&[(target("127.0.0.2"), hour())], &[], Timestamp::now()).unwrap();
         nft(
             "add table inet theirs; add set inet theirs ban4_32 { type ipv4_addr; elements = { 10.0.0.1 }; }",
         );
@@ -86,7 +86,7 @@ fn other_tables_are_others_affair() {
 fn another_table_in_place_of_ours_is_replaced() {
     in_namespace(|| {
         let mut gate = plain();
-        let bans = [(prefix("127.0.0.2"), hour()), (prefix("2001:db8:1::1"), Until::Forever)];
+        let bans = [(target("127.0.0.2"), hour()), (target("2001:db8:1::1"), Until::Forever)];
         gate.sync(&bans, &[], Timestamp::now()).unwrap();
         nft("delete table inet portcullis; add table inet portcullis; \
              add set inet portcullis ban4_32 { type inet_service; }; \
@@ -107,7 +107,14 @@ fn while_we_do_not_listen_others_are_noticed_all_the_same() {
     in_namespace(|| {
         let mut gate = plain();
         let bans: Vec<_> = (0..20_000_u32)
-            .map(|n| (Prefix::host(std::net::Ipv4Addr::from_bits(0x0a00_0000 + n).into()), hour()))
+            .map(|n| {
+                (
+                    Target::from(Prefix::host(
+                        std::net::Ipv4Addr::from_bits(0x0a00_0000 + n).into(),
+                    )),
+                    hour(),
+                )
+            })
             .collect();
         let stop = AtomicBool::new(false);
         std::thread::scope(|scope| {
@@ -128,6 +135,7 @@ fn while_we_do_not_listen_others_are_noticed_all_the_same() {
             drop(stop_at_end);
             other.join().unwrap();
             assert_ne!(seen, Seen::AsWritten);
+            gate.look().unwrap();
         });
         gate.sync(&[], &[], Timestamp::now()).unwrap();
         gate.sync(&bans, &[], Timestamp::now()).unwrap();

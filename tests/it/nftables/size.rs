@@ -20,13 +20,16 @@ fn hundred_thousand() {
     let mut gate = open();
     let now = Timestamp::now();
     let until = Until::At(now.after(Duration::from_secs(3600)));
-    let mut bans: Vec<(Prefix, Until)> = Vec::new();
+    let mut bans: Vec<(Target, Until)> = Vec::new();
     for n in 0..100_000_u32 {
-        bans.push((Prefix::host(std::net::Ipv4Addr::from_bits(0x0a00_0000 + n).into()), until));
+        bans.push((
+            Prefix::host(std::net::Ipv4Addr::from_bits(0x0a00_0000 + n).into()).into(),
+            until,
+        ));
         let v6 = std::net::Ipv6Addr::from_bits((0x2001_0db8_u128 << 96) | u128::from(n) << 64);
-        bans.push((Prefix::new(v6.into(), 64).unwrap(), until));
+        bans.push((Prefix::new(v6.into(), 64).unwrap().into(), until));
     }
-    let timed = |gate: &mut Gate, bans: &[(Prefix, Until)], what: &str| {
+    let timed = |gate: &mut Gate, bans: &[(Target, Until)], what: &str| {
         let began = Instant::now();
         gate.sync(bans, &[], now).unwrap();
         println!("sync {what}: {:?}", began.elapsed());
@@ -70,7 +73,8 @@ fn how_long_one_ban_takes() {
                             &[Change::Impose {
                                 offender,
                                 until: Until::At(now.after(Duration::from_secs(3600))),
-                            }],
+                            }
+                            .into()],
                             now,
                         )
                         .unwrap();
@@ -99,7 +103,7 @@ fn how_long_one_ban_takes() {
                     Prefix::new(v6.into(), 64).unwrap(),
                 ]
             })
-            .map(|p| (p, Until::At(now.after(Duration::from_secs(3600)))))
+            .map(|p| (Target::from(p), Until::At(now.after(Duration::from_secs(3600)))))
             .collect();
         gate.sync(&bans, &[], now).unwrap();
         measure(&mut gate, "100k present");

@@ -15,7 +15,10 @@ fn what_is_held_is_adopted() {
         drop(gate);
         let (mut gate, mut held) = Gate::open(&settings()).unwrap();
         held.sort_by_key(|held| held.offender);
-        assert_eq!(held[1], Held { offender: prefix("2001:db8:1::/48"), left: None });
+        assert_eq!(
+            held[1],
+            Held { offender: prefix("2001:db8:1::/48"), scope: Scope::Gateway, left: None }
+        );
         assert_eq!(held[0].offender, prefix("127.0.2.0/23"));
         assert!(held[0].left.unwrap() > Duration::from_secs(3590));
         assert!(!Wire::from("127.0.3.1").passes() && Wire::from("127.0.2.9").passes());
@@ -44,10 +47,10 @@ fn no_packet_slips_through_while_an_owned_table_changes_hands() {
 fn never_a_gap(ownership: Ownership) {
     const BANNED: [&str; 4] = ["127.0.0.2", "127.0.2.77", "2001:db8:1::1", "2001:db8:3::1"];
     let now = Timestamp::now();
-    let bans: Vec<(Prefix, Until)> =
+    let bans: Vec<(Target, Until)> =
         ["127.0.0.2", "127.0.2.0/24", "2001:db8:1::1", "2001:db8:3::/64"]
             .iter()
-            .map(|text| (prefix(text), Until::At(now.after(Duration::from_secs(600)))))
+            .map(|text| (target(text), Until::At(now.after(Duration::from_secs(600)))))
             .collect();
     let mut gate = open();
     gate.sync(&bans, &[], now).unwrap();
@@ -78,7 +81,7 @@ fn never_a_gap(ownership: Ownership) {
             // Other bans come and go, ends of ours move, new lengths come.
             let other = Prefix::new([10, 0, 0, 0].into(), 8 + (round % 20) as u8).unwrap();
             let mut more = bans.clone();
-            more.push((other, Until::Forever));
+            more.push((other.into(), Until::Forever));
             let later = Until::At(now.after(Duration::from_secs(700 + u64::from(round))));
             more[0].1 = later;
             more[3].1 = later;
@@ -101,7 +104,7 @@ fn a_table_removed_behind_our_back_is_noticed_and_made_again() {
         add_plain_table("portcullis");
         let mut gate = open();
         assert_eq!(gate.ownership(), Ownership::Shared(Reason::WasPlain));
-        let bans = [(prefix("127.0.0.2"), hour()), (prefix("2001:db8:1::/64"), Until::Forever)];
+        let bans = [(target("127.0.0.2"), hour()), (target("2001:db8:1::/64"), Until::Forever)];
         let wires = [Wire::from("127.0.0.2"), Wire::from("2001:db8:1::1")];
         gate.sync(&bans, &[], Timestamp::now()).unwrap();
         assert!(gate.is_intact().unwrap() && gate.is_intact().unwrap());
@@ -190,7 +193,7 @@ fn without_rights_the_error_says_which() {
 #[test]
 fn a_name_that_nft_could_not_read_is_refused() {
     for name in ["", "4you", "a b", "a;drop", &"x".repeat(65)] {
-        let settings = Settings { table: name.to_owned(), most_bans: 1 };
+        let settings = Settings { table: name.to_owned(), ..settings() };
         assert!(matches!(Gate::open(&settings), Err(GateError::Name(_))), "{name}");
     }
 }

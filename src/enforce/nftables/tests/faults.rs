@@ -27,7 +27,6 @@ struct Moody {
     kernel: Option<Box<dyn Carrier>>,
     moods: Moods,
     answer: Option<io::Result<Vec<u8>>>,
-    silent: bool,
 }
 
 /// What is to come, and how many transactions came.
@@ -55,7 +54,7 @@ impl Moods {
 
 impl Carrier for Moody {
     fn send(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        (self.answer, self.silent) = (None, false);
+        self.answer = None;
         let kernel = self.kernel.as_mut().unwrap();
         // NFNL_MSG_BATCH_BEGIN; questions are answered as ever.
         if bytes[4..6] != 0x10_u16.to_ne_bytes() {
@@ -105,11 +104,11 @@ fn error_message(errno: i32, sequence: u32) -> Vec<u8> {
 
 fn moody(gate: &mut Gate) -> Moods {
     let moods = Moods::default();
-    let between = Moody { kernel: None, moods: moods.clone(), answer: None, silent: false };
+    let between = Moody { kernel: None, moods: moods.clone(), answer: None };
     let carrier = gate.link.carrier();
     let kernel = std::mem::replace(carrier, Box::new(between));
     // The one in front is told of the one behind only now: there is no moment without any.
-    let between = Moody { kernel: Some(kernel), moods: moods.clone(), answer: None, silent: false };
+    let between = Moody { kernel: Some(kernel), moods: moods.clone(), answer: None };
     *carrier = Box::new(between);
     moods
 }
@@ -134,7 +133,7 @@ fn what_passes_by_itself_is_tried_again() {
                 assert_eq!(moods.tried(), 4, "errno {errno}");
                 assert!(!wire.passes(), "errno {errno}");
                 moods.set(&[Unsent(errno)]);
-                gate.apply(&[Change::Lift { offender }], Timestamp::now()).unwrap();
+                gate.apply(&[lift(offender)], Timestamp::now()).unwrap();
                 assert!(moods.tried() == 2 && wire.passes(), "errno {errno}");
 
                 moods.set(&[Refused(errno); 4]);
@@ -162,7 +161,7 @@ fn a_transaction_whose_answer_is_lost_is_done_once() {
                 assert!(!wire.passes() && gate.is_intact().unwrap());
                 assert_eq!(gate.held().unwrap().len(), 1);
                 moods.set(&[Lost]);
-                gate.apply(&[Change::Lift { offender }], Timestamp::now()).unwrap();
+                gate.apply(&[lift(offender)], Timestamp::now()).unwrap();
                 assert_eq!(moods.tried(), 2, "{abilities:?}");
                 assert!(wire.passes());
             }
@@ -182,7 +181,7 @@ fn a_transaction_whose_answer_is_lost_is_done_once() {
 fn what_is_too_large_is_halved() {
     in_namespace(|| {
         let (mut gate, moods) = fresh();
-        let many: Vec<Change> = (1..=8)
+        let many: Vec<Wish> = (1..=8)
             .flat_map(|n| [format!("10.0.0.{n}"), format!("2001:db8::{n}")])
             .map(|text| impose(prefix(&text), after(60_000)))
             .collect();
@@ -202,9 +201,9 @@ fn an_element_that_expired_just_now_is_no_error_and_a_table_that_is_gone_is() {
     in_namespace(|| {
         wire::add_plain_table("portcullis");
         let (mut gate, moods) = fresh();
-        let bans = SOURCES.map(|source| (prefix(source), after(60_000)));
+        let bans = SOURCES.map(|source| (Target::from(prefix(source)), after(60_000)));
         moods.set(&[Refused(libc::ENOENT), Refused(libc::ENOENT)]);
-        let changes = bans.map(|(offender, until)| impose(offender, until));
+        let changes = bans.map(|(target, until)| Wish { target, until: Some(until) });
         gate.apply(&changes, Timestamp::now()).unwrap();
         assert_eq!(moods.tried(), 3);
         assert!(SOURCES.iter().all(|source| !Wire::from(source).passes()));
@@ -233,10 +232,12 @@ fn an_element_that_expired_just_now_is_no_error_and_a_table_that_is_gone_is() {
 fn what_is_declared_otherwise_is_an_error_at_first_and_replaced_by_a_sync() {
     in_namespace(|| {
         let (mut gate, moods) = fresh();
-        let bans = SOURCES.map(|source| (prefix(source), after(60_000)));
+        let bans = SOURCES.map(|source| (Target::from(prefix(source)), after(60_000)));
         gate.sync(&bans, &[], Timestamp::now()).unwrap();
         moods.set(&[Refused(libc::EEXIST)]);
-        let error = gate.apply(&[impose(bans[0].0, after(9_000))], Timestamp::now()).unwrap_err();
+        let error = gate
+            .apply(&[Wish { target: bans[0].0, until: Some(after(9_000)) }], Timestamp::now())
+            .unwrap_err();
         assert!(matches!(error, GateError::Different { .. }) && moods.tried() == 1, "{error}");
         moods.set(&[Refused(libc::EEXIST)]);
         let mended = gate.sync(&bans, &[], Timestamp::now()).unwrap();
@@ -267,7 +268,7 @@ fn questions_are_asked_again_too() {
     in_namespace(|| {
         for errno in [libc::EINTR, libc::EBUSY, libc::ENOBUFS] {
             let mut gate = open(AGES[0], 10);
-            let bans = SOURCES.map(|source| (prefix(source), after(60_000)));
+            let bans = SOURCES.map(|source| (Target::from(prefix(source)), after(60_000)));
             gate.sync(&bans, &[], Timestamp::now()).unwrap();
             let carrier = gate.link.carrier();
             let kernel = std::mem::replace(carrier, Box::new(Hasty(None, 0, errno)));

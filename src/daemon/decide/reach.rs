@@ -1,0 +1,224 @@
+//! From what each offender is kept: the shares of his ban, by scope.
+//!
+//! The ledger says how long somebody is banned at all. A jail may shut less than everything, so the
+//! gate is told of one target for each scope, each with its own end. Remembers which narrow targets
+//! the gate knows, because only these have to be taken back one by one.
+
+use std::collections::HashMap;
+
+use smallvec::SmallVec;
+
+use crate::ban::{Ban, Change, Ledger};
+use crate::enforce::Wish;
+use crate::model::{Prefix, Scope, Target, Until};
+
+/// The narrow targets that the gate was told of.
+///
+/// **Bound.** Offenders in it are in the ledger; each has at most [`MOST_SCOPES`] targets.
+#[derive(Debug, Default)]
+pub(super) struct Reach {
+    narrow: HashMap<Prefix, Targets>,
+}
+
+type Targets = SmallVec<[Target; 2]>;
+
+impl Reach {
+    /// What the gate is to be told of the ledger's changes.
+    pub(super) fn wishes(&mut self, changes: &[Change], ledger: &Ledger) -> Vec<Wish> {
+        let mut wishes = Vec::with_capacity(changes.len());
+        for &change in changes {
+            let (Change::Impose { offender, .. }
+            | Change::Extend { offender, .. }
+            | Change::Lift { offender }) = change;
+            let ban = ledger.get(offender);
+            if self.narrow.contains_key(&offender) || ban.is_some_and(has_narrow) {
+                self.offender(offender, ledger, &mut wishes);
+            } else {
+                wishes.push(change.into());
+            }
+        }
+        wishes
+    }
+
+    /// The same where the ledger told of no change, because the offender is banned just as long: it
+    /// may be from something else.
+    pub(super) fn offender(&mut self, offender: Prefix, ledger: &Ledger, to: &mut Vec<Wish>) {
+        let ban = ledger.get(offender);
+        if !self.narrow.contains_key(&offender) && !ban.is_some_and(has_narrow) {
+            return;
+        }
+        let wanted = ban.map(targets).unwrap_or_default();
+        let before = self.narrow.remove(&offender).unwrap_or_default();
+        let everything = Target::from(offender);
+        for target in before.into_iter().chain([everything]) {
+            if !wanted.iter().any(|(it, _)| *it == target) {
+                to.push(Wish { target, until: None });
+            }
+        }
+        self.remember(offender, &wanted);
+        to.extend(wanted.iter().map(|&(target, until)| Wish { target, until: Some(until) }));
+    }
+
+    /// The same for everybody whom something narrow is shut to.
+    pub(super) fn all(&mut self, ledger: &Ledger) -> Vec<Wish> {
+        let offenders: Vec<Prefix> = self.narrow.keys().copied().collect();
+        let mut wishes = Vec::new();
+        offenders.into_iter().for_each(|it| self.offender(it, ledger, &mut wishes));
+        wishes
+    }
+
+    /// Everything that shall hold.
+    pub(super) fn snapshot(&mut self, ledger: &Ledger) -> Vec<(Target, Until)> {
+        self.narrow.clear();
+        let mut all = Vec::with_capacity(ledger.len());
+        for ban in ledger.bans() {
+            if has_narrow(ban) {
+                let wanted = targets(ban);
+                self.remember(ban.offender, &wanted);
+                all.extend(wanted);
+            } else {
+                all.push((ban.offender.into(), ban.until()));
+            }
+        }
+        all
+    }
+
+    fn remember(&mut self, offender: Prefix, wanted: &[(Target, Until)]) {
+        let narrow: Targets =
+            wanted.iter().map(|it| it.0).filter(|it| it.scope() != Scope::Gateway).collect();
+        if !narrow.is_empty() {
+            self.narrow.insert(offender, narrow);
+        }
+    }
+}
+
+/// Each scope with its longest end. Who attacks very many hosts is kept from everything.
+fn targets(ban: &Ban) -> SmallVec<[(Target, Until); 2]> {
+    let mut targets: SmallVec<[(Target, Until); 2]> = SmallVec::new();
+    for share in &ban.shares {
+        let target = Target::new(ban.offender, share.scope);
+        match targets.iter().position(|(it, _)| *it == target) {
+            Some(at) => targets[at].1 = share.until.max(targets[at].1),
+            None if targets.len() >= MOST_SCOPES => {
+                return SmallVec::from_iter([(ban.offender.into(), ban.until())]);
+            }
+            None => targets.push((target, share.until)),
+        }
+    }
+    targets
+}
+
+fn has_narrow(ban: &Ban) -> bool {
+    ban.shares.iter().any(|share| share.scope != Scope::Gateway)
+}
+
+const MOST_SCOPES: usize = 16;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ban::{NeverBan, Order, Origin};
+    use crate::model::{PortRange, Ports, Timestamp};
+
+    const NOW: Timestamp = Timestamp(0);
+
+    fn at(seconds: u64) -> Until {
+        Until::At(NOW.after(std::time::Duration::from_secs(seconds)))
+    }
+
+    fn ports() -> Scope {
+        let range: PortRange = "22".parse().unwrap();
+        Scope::Ports(Ports::new([range]).unwrap())
+    }
+
+    fn sender(last: u8) -> Scope {
+        Scope::Sender([10, 0, 0, last].into())
+    }
+
+    struct Scene {
+        ledger: Ledger,
+        reach: Reach,
+        /// What the gate holds by what it was told.
+        gate: HashMap<Target, Until>,
+    }
+
+    impl Scene {
+        fn new() -> Scene {
+            let ledger = Ledger::new(NeverBan::new([]), 100);
+            Scene { ledger, reach: Reach::default(), gate: HashMap::new() }
+        }
+
+        fn tell(&mut self, wishes: Vec<Wish>) {
+            for Wish { target, until } in wishes {
+                match until {
+                    Some(until) => _ = self.gate.insert(target, until),
+                    None => _ = self.gate.remove(&target),
+                }
+            }
+        }
+
+        fn impose(&mut self, jail: &str, scope: Scope, seconds: u64) {
+            let order = Order {
+                offender: offender(),
+                address: None,
+                jail: jail.into(),
+                origin: Origin::Hits,
+                until: at(seconds),
+                scope,
+            };
+            let change = self.ledger.impose(order, NOW).unwrap();
+            let mut wishes = self.reach.wishes(change.as_slice(), &self.ledger);
+            self.reach.offender(offender(), &self.ledger, &mut wishes);
+            self.tell(wishes);
+        }
+
+        fn lift(&mut self, jail: Option<&str>) {
+            let changes = self.ledger.lift(offender(), jail).unwrap();
+            let mut wishes = self.reach.wishes(&changes, &self.ledger);
+            wishes.extend(self.reach.all(&self.ledger));
+            self.tell(wishes);
+        }
+
+        fn holds(&mut self, expected: &[(Scope, u64)]) {
+            let expected: HashMap<_, _> = (expected.iter())
+                .map(|&(scope, seconds)| (Target::new(offender(), scope), at(seconds)))
+                .collect();
+            assert_eq!(self.gate, expected);
+            let snapshot: HashMap<_, _> = self.reach.snapshot(&self.ledger).into_iter().collect();
+            assert_eq!(snapshot, expected, "a snapshot says the same");
+        }
+    }
+
+    fn offender() -> Prefix {
+        "192.0.2.1".parse().unwrap()
+    }
+
+    #[test]
+    fn every_scope_has_its_own_end() {
+        let mut scene = Scene::new();
+        scene.impose("ssh", ports(), 100);
+        scene.holds(&[(ports(), 100)]);
+        // Shorter, but wider: the ledger's end is the same.
+        scene.impose("all", Scope::Gateway, 50);
+        scene.holds(&[(ports(), 100), (Scope::Gateway, 50)]);
+        scene.impose("mail", sender(1), 30);
+        scene.impose("mail", sender(2), 200);
+        let expected = [(ports(), 100), (Scope::Gateway, 50), (sender(1), 30), (sender(2), 200)];
+        scene.holds(&expected);
+        scene.lift(Some("all"));
+        scene.holds(&[(ports(), 100), (sender(1), 30), (sender(2), 200)]);
+        scene.lift(Some("mail"));
+        scene.holds(&[(ports(), 100)]);
+        scene.lift(None);
+        scene.holds(&[]);
+    }
+
+    #[test]
+    fn who_attacks_very_many_hosts_is_kept_from_everything() {
+        let mut scene = Scene::new();
+        (1..=16).for_each(|n| scene.impose("mail", sender(n), u64::from(n)));
+        assert_eq!(scene.gate.len(), 16);
+        scene.impose("mail", sender(17), 17);
+        scene.holds(&[(Scope::Gateway, 17)]);
+    }
+}
