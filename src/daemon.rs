@@ -18,6 +18,7 @@ mod orders; // the control socket's orders
 mod status; // what `status` shows
 mod banner; // what is said when ready
 mod running; // wait, stop
+mod privileges; // from root to a user of little power
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -29,6 +30,7 @@ use crate::host::HostError;
 use crate::input::BindError;
 use crate::input::udp::UdpError;
 use open::{Enforcement, Sockets};
+pub use privileges::{PrivilegeError, become_user};
 
 /// Why the daemon cannot run.
 #[derive(Debug, thiserror::Error)]
@@ -70,6 +72,11 @@ pub enum DaemonError {
 pub struct Options {
     /// Take the table out of the kernel at the end. Otherwise bans stay until their time is over.
     pub flush: bool,
+}
+
+/// Allows as many open files as all connections need, as far as the system does.
+pub fn raise_descriptor_limit() {
+    running::raise_descriptor_limit();
 }
 
 /// Runs until SIGTERM or SIGINT.

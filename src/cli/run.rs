@@ -17,6 +17,7 @@ Privileges: CAP_NET_ADMIN to enforce, CAP_NET_BIND_SERVICE for port 514; without
 Examples:
   portcullis run
   portcullis run --config portcullis.toml
+  portcullis run --user portcullis
   PORTCULLIS_LOG=debug portcullis run --flush")]
 pub(super) struct Run {
     /// The configuration [default: /etc/portcullis/portcullis.toml if there is one]
@@ -25,6 +26,9 @@ pub(super) struct Run {
     /// At the end, take the firewall table away, and with it all bans
     #[arg(long)]
     flush: bool,
+    /// When started as root: become this user, with CAP_NET_ADMIN and CAP_NET_BIND_SERVICE alone
+    #[arg(long, value_name = "NAME")]
+    user: Option<String>,
 }
 
 impl Run {
@@ -39,6 +43,11 @@ impl Run {
             .with_env_filter(level)
             .init();
         let plan = config::load(self.config.as_deref())?;
+        if let Some(user) = &self.user {
+            // The descriptors that root may open stay allowed.
+            daemon::raise_descriptor_limit();
+            daemon::become_user(user, &[&plan.control])?;
+        }
         daemon::run(plan, daemon::Options { flush: self.flush })?;
         Ok(ExitCode::SUCCESS)
     }

@@ -21,6 +21,7 @@ mod migrate; // every name, with its labels
 mod never_ban; // who is never shut out
 mod nft; // the daemon's table as `nft` sees it, and when others meddle
 mod nftables; // the gate as a library
+mod privileges; // as little power as possible
 mod restart; // the gate stays down
 mod rsyslog; // what real senders send
 mod scopes; // what a ban shuts
