@@ -50,6 +50,9 @@ pub enum DaemonError {
     /// The firewall refuses, and the configuration insists.
     #[error("firewall: {0}\n  `backend = \"observe\"` decides without enforcing")]
     Gate(#[from] GateError),
+    /// The routing tables refuse.
+    #[error("firewall: {0}")]
+    Route(#[from] crate::enforce::RouteError),
     /// The host's own addresses cannot be read; without them nothing may be banned.
     #[error(transparent)]
     Host(#[from] HostError),

@@ -5,9 +5,11 @@
 
 pub mod nftables;
 mod observe;
+mod route;
 
 pub use nftables::{Drops, Gate, GateError, Mended, Seen, Tally};
 pub use observe::Observe;
+pub use route::{RouteError, Routes};
 
 use crate::ban::Change;
 use crate::model::{Prefix, Target, Timestamp, Until};
@@ -66,12 +68,19 @@ pub enum EnforceError {
     /// nftables refused.
     #[error(transparent)]
     Nftables(#[from] GateError),
+    /// The routing tables refused.
+    #[error(transparent)]
+    Route(#[from] RouteError),
 }
 
 impl EnforceError {
     /// Whether all that was possible has been done, and trying at once again is no use.
     pub fn is_settled(&self) -> bool {
-        matches!(self, EnforceError::Nftables(GateError::Full { .. } | GateError::Everybody(_)))
+        matches!(
+            self,
+            EnforceError::Nftables(GateError::Full { .. } | GateError::Everybody(_))
+                | EnforceError::Route(RouteError::Full(_) | RouteError::Narrow(_))
+        )
     }
 }
 

@@ -153,6 +153,8 @@ pub enum Backend {
     Auto,
     /// nftables, or no start.
     Nftables,
+    /// Routes to nowhere, for gateways without nf_tables; or no start.
+    Route,
     /// Bans are decided, shown and counted, not applied.
     Observe,
 }

@@ -137,7 +137,19 @@ fn slips_are_named_with_their_place_and_mend() {
         ("[[listen]]\nprotocol = \"upd\"\naddress = \"[::]:1\"", "unknown variant `upd`"),
         ("[[listen]]\nprotocol = \"udp\"\naddress = \"localhost:1\"", "portcullis.toml:3:11"),
         ("[firewall]\ntable = \"a b\"", "portcullis.toml:2:9: `a b` is no table name"),
-        ("[firewall]\nbackend = \"iptables\"", "expected one of `auto`, `nftables`, `observe`"),
+        ("[firewall]\nbackend = \"iptables\"", "expected one of `auto`, `nftables`, `route`"),
+        ("[firewall]\nverdict = \"deny\"", "expected `drop` or `reject`"),
+        (
+            "[jail.sshd]\nscope = \"ports\"",
+            "portcullis.toml:1:1: jail `sshd`: `scope = \"ports\"` needs",
+        ),
+        ("[jail.sshd]\nscope = \"sender\"\nports = [22]", "by `scope = \"ports\"` only"),
+        ("[jail.sshd]\nports = [0]", "portcullis.toml:2:9: `0` is no port"),
+        ("[jail.sshd]\nports = [\"22/icmp\"]", "`22/icmp` is no port"),
+        (
+            "[jail.sshd]\nports = [1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16]",
+            "at most 15 entries, not 16",
+        ),
         ("x = [", "portcullis.toml:1"),
     ] {
         let said = error(text);

@@ -8,7 +8,7 @@ use super::DaemonError;
 use crate::ban::MOST_BANS;
 use crate::config::{self, Backend, Firewall, Plan};
 use crate::enforce::nftables::{Gate, GateError, Held, Settings, Verdict};
-use crate::enforce::{Backend as Enforcer, Observe};
+use crate::enforce::{Backend as Enforcer, Observe, Routes};
 use crate::input::udp::{self, Receiver};
 use crate::input::{BindError, Listener, Protocol};
 use crate::metrics::bind as bind_metrics;
@@ -109,6 +109,18 @@ impl Enforcement {
         };
         if firewall.backend == Backend::Observe {
             return Ok(observe("the configuration says so".to_owned()));
+        }
+        if firewall.backend == Backend::Route {
+            return Ok(Enforcement {
+                backend: Box::new(Routes::open()?),
+                // Routes have no ends: what is there is not taken over but taken away.
+                held: Vec::new(),
+                enforcing: true,
+                described:
+                    "enforcing with routes, table 5514 (what an IPv6 offender sends to this \
+                            host itself is not stopped, only what it would be answered)"
+                        .to_owned(),
+            });
         }
         let settings = Settings {
             table: firewall.table.clone(),

@@ -1,0 +1,157 @@
+//! Every behaviour on every backend that can show it, with real packets.
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use portcullis::lab::{ATTACKER, CLIENT, GATEWAY, Host, Probe, SERVER, in_namespace};
+
+use crate::harness::{Daemon, Home, eventually, finish, on_path, portcullis};
+use crate::stage::{BRIEFLY, Net, OFFENDERS, SSHD, configuration};
+
+/// Those that keep anybody out.
+const BACKENDS: [&str; 2] = ["nftables", "route"];
+
+fn text(backend: &str, jails: &str) -> String {
+    let usual = configuration(jails);
+    let text = usual.replace("backend = \"nftables\"", &format!("backend = \"{backend}\""));
+    assert!(text.contains(backend));
+    text
+}
+
+fn probe(host: &Host, to: std::net::IpAddr) -> Probe {
+    host.tcp_probe(SocketAddr::new(to, 8000), BRIEFLY).unwrap()
+}
+
+/// The same life of a ban on each backend: hits, order, prefix, unban, end by itself, end of all.
+fn a_ban_lives_and_ends(backend: &str) {
+    let net = Net::new();
+    let home = Home::new(&text(backend, SSHD));
+    let daemon = Daemon::start_with(&home, portcullis(), &["--flush"]);
+    assert_eq!(daemon.status()["enforcing"], true);
+    for address in ATTACKER.both() {
+        net.assert_open(&net.attacker, address);
+        net.report(address, 3);
+        net.wait_shut(&net.attacker, address);
+        net.assert_open(&net.client, CLIENT.like(address));
+        daemon.command(&["unban", &address.to_string()]);
+        net.wait_open(&net.attacker, address);
+    }
+    for (address, prefix) in
+        ATTACKER.both().into_iter().zip(["198.51.100.64/28", "2001:db8:a::/48"])
+    {
+        daemon.command(&["ban", prefix, "--for", "forever"]);
+        net.wait_shut(&net.attacker, address);
+        net.assert_open(&net.client, CLIENT.like(address));
+        daemon.command(&["unban", prefix]);
+        net.wait_open(&net.attacker, address);
+        daemon.command(&["ban", &address.to_string(), "--for", "1s"]);
+        net.wait_shut(&net.attacker, address);
+        net.wait_open(&net.attacker, address);
+        // Never banned, not even by order.
+        assert_eq!(daemon.home.run(&["ban", &SERVER.like(address).to_string()]).code, Some(1));
+        net.report(address, 3);
+        net.wait_shut(&net.attacker, address);
+    }
+    assert_eq!(daemon.banned(), OFFENDERS);
+    assert_eq!(daemon.end(nix::sys::signal::Signal::SIGTERM).code, Some(0));
+    for address in ATTACKER.both() {
+        net.wait_open(&net.attacker, address);
+    }
+}
+
+#[test]
+fn a_ban_lives_and_ends_with_nftables() {
+    in_namespace("backends::a_ban_lives_and_ends_with_nftables", || {
+        a_ban_lives_and_ends(BACKENDS[0]);
+    });
+}
+
+#[test]
+fn a_ban_lives_and_ends_with_routes() {
+    in_namespace("backends::a_ban_lives_and_ends_with_routes", || {
+        a_ban_lives_and_ends(BACKENDS[1]);
+    });
+}
+
+#[test]
+fn routes_stop_what_comes_in_and_not_only_the_answers() {
+    in_namespace("backends::routes_stop_what_comes_in_and_not_only_the_answers", || {
+        let net = Net::new();
+        let daemon = Daemon::start(&Home::new(&text("route", SSHD)));
+        let arrives = |address: std::net::IpAddr, at: &Host, to: std::net::IpAddr| {
+            let socket = at.run(move || std::net::UdpSocket::bind((to, 0)).unwrap());
+            socket.set_read_timeout(Some(BRIEFLY)).unwrap();
+            let to = socket.local_addr().unwrap();
+            net.attacker.udp_send_from(address, b"x", to).unwrap();
+            socket.recv(&mut [0; 8]).is_ok()
+        };
+        for address in ATTACKER.both() {
+            let server = SERVER.like(address);
+            assert!(arrives(address, &net.server, server));
+            net.report(address, 3);
+            net.wait_shut(&net.attacker, address);
+            // One way, so no answer is needed: it is stopped on its way in.
+            assert!(!arrives(address, &net.server, server), "{address} through the gateway");
+            let gateway = std::net::UdpSocket::bind((GATEWAY.like(address), 0)).unwrap();
+            gateway.set_read_timeout(Some(BRIEFLY)).unwrap();
+            net.attacker.udp_send_from(address, b"x", gateway.local_addr().unwrap()).unwrap();
+            // The stated limit: IPv6 to the gateway itself. IPv4 is stopped there as well.
+            assert_eq!(gateway.recv(&mut [0; 8]).is_ok(), address.is_ipv6(), "{address}");
+        }
+        drop(daemon);
+    });
+}
+
+#[test]
+fn routes_changed_by_others_are_mended() {
+    in_namespace("backends::routes_changed_by_others_are_mended", || {
+        let Some(ip) = on_path("ip") else { panic!("iproute2 is there") };
+        let net = Net::new();
+        let daemon = Daemon::start(&Home::new(&text("route", SSHD)));
+        for address in ATTACKER.both() {
+            net.report(address, 3);
+            net.wait_shut(&net.attacker, address);
+        }
+        for (times, words) in [
+            "route flush table 5514",
+            "-6 route flush table 5514",
+            "-6 rule del pref 5513",
+            "rule del pref 5514",
+            "route add blackhole 203.0.113.20 table 5514",
+            "-6 rule add from 2001:db8:c::/64 blackhole pref 5513",
+        ]
+        .into_iter()
+        .enumerate()
+        {
+            let mut command = std::process::Command::new(&ip);
+            command.args(words.split(' '));
+            finish(command).good();
+            let began = Instant::now();
+            eventually(&format!("mended after `ip {words}`"), || {
+                daemon.metric("portcullis_enforce_repairs_total", "") > times as f64
+            });
+            assert!(began.elapsed() < Duration::from_secs(2), "{words}: {:?}", began.elapsed());
+            for address in ATTACKER.both() {
+                net.wait_shut(&net.attacker, address);
+                net.wait_open(&net.client, CLIENT.like(address));
+            }
+        }
+    });
+}
+
+#[test]
+fn who_only_observes_lets_everybody_in() {
+    in_namespace("backends::who_only_observes_lets_everybody_in", || {
+        let net = Net::new();
+        let daemon = Daemon::start(&Home::new(&text("observe", SSHD)));
+        for address in ATTACKER.both() {
+            net.report(address, 3);
+        }
+        daemon.wait_for_bans(&OFFENDERS);
+        for address in ATTACKER.both() {
+            assert_eq!(probe(&net.attacker, SERVER.like(address)), Probe::Open);
+            net.assert_open(&net.attacker, address);
+        }
+        assert_eq!(daemon.status()["enforcing"], false);
+    });
+}
