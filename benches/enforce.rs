@@ -1,0 +1,258 @@
+//! How long from the datagram that completes an offence to the element in the kernel's set, and how
+//! long a burst of attackers takes. The real daemon, in a network namespace of its own; the kernel's
+//! own notifications are the clock's other end, so nothing polls.
+//!
+//! `cargo bench --bench enforce`. Beside it, in the same run: one element over netlink alone, and
+//! one `nft add element`.
+
+use std::io::Write;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, TcpStream, UdpSocket};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_NETFILTER};
+use nix::sys::socket::{setsockopt, sockopt};
+use portcullis::ban::Change;
+use portcullis::enforce::nftables::{Gate, Settings, Verdict};
+use portcullis::lab::{Lab, enter};
+use portcullis::model::{Prefix, Timestamp, Until};
+
+fn main() {
+    // `cargo test --benches` only wants to see it start.
+    if std::env::args().any(|word| word == "--test") {
+        return;
+    }
+    enter().expect("a network namespace");
+    let lab = Lab::new().expect("a gateway");
+    let floor = netlink_alone();
+    let nft = nft_program();
+    let folder = std::env::temp_dir().join(format!("portcullis-bench-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let watch = Watch::new();
+    let daemon = Daemon::start(&folder, &watch);
+    let mut spans = single(&watch);
+    println!(
+        "one offence at a time, datagram sent → element in the kernel ({SINGLE} of both families)"
+    );
+    row("datagram → element", &mut spans, &floor);
+    row("netlink alone", &mut floor.clone(), &floor);
+    match nft {
+        Some(mut nft) => row("`nft add element`", &mut nft, &floor),
+        None => println!("  `nft` is not there"),
+    }
+    println!(
+        "bursts of {BURST} attackers, one line each, last line sent → last element in the kernel"
+    );
+    for (protocol, base) in [("udp", 0x0a10_0000_u32), ("tcp", 0x0a20_0000)] {
+        let (sending, after, found) = burst(&watch, protocol, base);
+        println!(
+            "  {protocol}   sent in {:>6.1} ms   all banned {:>6.1} ms after the last line   {found} banned",
+            sending.as_secs_f64() * 1e3,
+            after.as_secs_f64() * 1e3
+        );
+    }
+    drop((daemon, lab));
+    _ = std::fs::remove_dir_all(folder);
+}
+
+fn row(name: &str, spans: &mut [Duration], floor: &[Duration]) {
+    spans.sort();
+    let at = |spans: &[Duration], share: f64| spans[(spans.len() as f64 * share) as usize];
+    let mut floor = floor.to_vec();
+    floor.sort();
+    let micros = |span: Duration| span.as_secs_f64() * 1e6;
+    let (median, p99) = (at(spans, 0.5), at(spans, 0.99));
+    println!(
+        "  {name:<20} median {:>8.1} µs   p99 {:>8.1} µs   {:>6.1} × netlink alone",
+        micros(median),
+        micros(p99),
+        micros(median) / micros(at(&floor, 0.5)),
+    );
+}
+
+/// Offender number `n` of a family, all different and none in one /64.
+fn offender(n: u32, v6: bool) -> IpAddr {
+    match v6 {
+        false => Ipv4Addr::from_bits(0x0a30_0000 + n).into(),
+        true => Ipv6Addr::from_bits(0x2001_0db8_aaaa << 80 | u128::from(n) << 64 | 1).into(),
+    }
+}
+
+fn line(offender: IpAddr) -> String {
+    format!(
+        "<38>Nov 22 10:00:00 server sshd[7]: Failed password for root from {offender} port 4242 ssh2"
+    )
+}
+
+fn single(watch: &Watch) -> Vec<Duration> {
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let mut spans = Vec::with_capacity(SINGLE);
+    for n in 0..SINGLE as u32 + WARM {
+        let offender = offender(n, n % 2 == 1);
+        let line = line(offender);
+        // So that every thread sleeps, as on an idle machine.
+        std::thread::sleep(Duration::from_millis(3));
+        watch.forget();
+        let began = Instant::now();
+        socket.send_to(line.as_bytes(), LISTEN).unwrap();
+        assert!(watch.elements(1, began + Duration::from_secs(5)) == 1, "{offender} is not banned");
+        if n >= WARM {
+            spans.push(began.elapsed());
+        }
+    }
+    spans
+}
+
+fn burst(watch: &Watch, protocol: &str, base: u32) -> (Duration, Duration, usize) {
+    let lines: Vec<String> =
+        (0..BURST as u32).map(|n| line(Ipv4Addr::from_bits(base + n).into())).collect();
+    watch.forget();
+    let began = Instant::now();
+    if protocol == "udp" {
+        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        for line in &lines {
+            socket.send_to(line.as_bytes(), LISTEN).unwrap();
+        }
+    } else {
+        let all: String = lines.iter().flat_map(|line| [line.as_str(), "\n"]).collect();
+        TcpStream::connect(LISTEN).unwrap().write_all(all.as_bytes()).unwrap();
+    }
+    let sent = Instant::now();
+    let found = watch.elements(BURST, sent + Duration::from_secs(10));
+    (sent - began, sent.elapsed(), found)
+}
+
+/// One element a transaction, without a daemon.
+fn netlink_alone() -> Vec<Duration> {
+    let settings =
+        Settings { table: "alone".to_owned(), most_bans: 100_000, verdict: Verdict::Drop };
+    let (mut gate, _) = Gate::open(&settings).expect("nf_tables");
+    let now = Timestamp::now();
+    let until = Until::At(now.after(Duration::from_secs(3600)));
+    let spans = (0..SINGLE as u32)
+        .map(|n| {
+            let offender = Prefix::host(offender(n, n % 2 == 1));
+            let began = Instant::now();
+            gate.apply(&[Change::Impose { offender, until }.into()], now).unwrap();
+            began.elapsed()
+        })
+        .collect();
+    gate.remove().unwrap();
+    spans
+}
+
+fn nft_program() -> Option<Vec<Duration>> {
+    let nft = |words: &str| {
+        let status = Command::new("nft").arg(words).stderr(Stdio::null()).status();
+        status.is_ok_and(|status| status.success())
+    };
+    nft("add table inet rival; add set inet rival s { type ipv4_addr; flags timeout; }")
+        .then_some(())?;
+    let spans = (0..200)
+        .map(|n| {
+            let began = Instant::now();
+            nft(&format!("add element inet rival s {{ {} timeout 1h }}", offender(n, false)));
+            began.elapsed()
+        })
+        .collect();
+    nft("delete table inet rival");
+    Some(spans)
+}
+
+/// Hears from the kernel of every element that is added.
+struct Watch(Socket);
+
+impl Watch {
+    fn new() -> Watch {
+        let mut socket = Socket::new(NETLINK_NETFILTER).unwrap();
+        socket.bind(&SocketAddr::new(0, 0)).unwrap();
+        _ = setsockopt(&socket, sockopt::RcvBufForce, &(64 << 20));
+        socket.add_membership(7).unwrap();
+        Watch(socket)
+    }
+
+    fn forget(&self) {
+        let mut buffer = Vec::with_capacity(1 << 16);
+        while self.0.recv(&mut buffer, libc::MSG_DONTWAIT).is_ok() {
+            buffer.clear();
+        }
+    }
+
+    /// Waits for so many new elements of our table's; how many came until `deadline`.
+    fn elements(&self, wanted: usize, deadline: Instant) -> usize {
+        let (mut found, mut buffer) = (0, Vec::with_capacity(1 << 16));
+        while found < wanted {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                break;
+            }
+            let wait = nix::sys::time::TimeVal::from(libc::timeval {
+                tv_sec: left.as_secs() as libc::time_t,
+                tv_usec: left.subsec_micros().max(1) as libc::suseconds_t,
+            });
+            setsockopt(&self.0, sockopt::ReceiveTimeout, &wait).unwrap();
+            buffer.clear();
+            if self.0.recv(&mut buffer, 0).is_err() {
+                continue;
+            }
+            let mut rest = &buffer[..];
+            while rest.len() >= 16 {
+                let length = u32::from_ne_bytes(rest[..4].try_into().unwrap()) as usize;
+                // NFT_MSG_NEWSETELEM of NFNL_SUBSYS_NFTABLES.
+                found += usize::from(rest[4..6] == 0x0a0c_u16.to_ne_bytes());
+                rest = rest.get(length.next_multiple_of(4)..).unwrap_or_default();
+            }
+        }
+        found
+    }
+}
+
+struct Daemon(Child);
+
+impl Daemon {
+    fn start(folder: &std::path::Path, watch: &Watch) -> Daemon {
+        let config = folder.join("portcullis.toml");
+        let text = format!(
+            "[server]\nfilters = []\ncontrol = {:?}\n\
+             [[listen]]\nprotocol = \"udp\"\naddress = \"{LISTEN}\"\n\
+             [[listen]]\nprotocol = \"tcp\"\naddress = \"{LISTEN}\"\n\
+             [firewall]\nbackend = \"nftables\"\n[metrics]\nlisten = \"127.0.0.1:0\"\n\
+             [jail.sshd]\nmaxretry = 1\n",
+            folder.join("control.sock")
+        );
+        std::fs::write(&config, text).unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_portcullis"));
+        command.args(["run", "--config"]).arg(&config).env("PORTCULLIS_LOG", "warn");
+        let child = command.stdout(Stdio::null()).spawn().unwrap();
+        let daemon = Daemon(child);
+        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let deadline = Instant::now() + Duration::from_secs(20);
+        // It is ready when it bans.
+        for n in 0.. {
+            assert!(Instant::now() < deadline, "the daemon gets ready");
+            let line = line(Ipv4Addr::from_bits(0x0a40_0000 + n).into());
+            _ = socket.send_to(line.as_bytes(), LISTEN);
+            // The accept sets are filled at the start; the first ban comes after.
+            std::thread::sleep(Duration::from_millis(50));
+            watch.forget();
+            _ = socket.send_to(line.replace("10.64", "10.65").as_bytes(), LISTEN);
+            if watch.elements(1, Instant::now() + Duration::from_millis(100)) > 0 && n > 4 {
+                break;
+            }
+        }
+        std::thread::sleep(Duration::from_millis(500));
+        daemon
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        _ = self.0.kill();
+        _ = self.0.wait();
+    }
+}
+
+const SINGLE: usize = 2_000;
+const WARM: u32 = 100;
+const BURST: usize = 10_000;
+const LISTEN: &str = "127.0.0.1:5514";
