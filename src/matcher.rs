@@ -53,6 +53,7 @@ pub struct Scratch {
     exact: ExactScratch,
     /// By gate: what the exact checks said.
     checks: Vec<Checks>,
+    checked: Checks,
     /// Gates that are to be doubted, and how often those were wrong since.
     doubtful: Vec<u32>,
     wrong: u32,
@@ -73,6 +74,15 @@ pub struct Checks {
     pub held: u64,
     /// The gate had opened for nothing.
     pub failed: u64,
+}
+
+/// Whose exact checks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Checked {
+    /// A native filter's pattern; `None` for one of its ignores.
+    Native(FilterId, Option<u16>),
+    /// fail2ban's.
+    Foreign(ForeignGate),
 }
 
 /// Whose an opened gate is, when it is one of fail2ban's.
@@ -126,6 +136,7 @@ impl Matcher {
             opened: Vec::with_capacity(64),
             exact: ExactScratch::default(),
             checks: vec![Checks::default(); self.rules.len() + self.foreign_gates.len()],
+            checked: Checks::default(),
             doubtful: Vec::with_capacity(self.rules.len() + self.foreign_gates.len()),
             wrong: 0,
         }
@@ -176,9 +187,11 @@ impl Matcher {
         let Checks { held, failed } = &mut scratch.checks[gate as usize];
         if matches {
             *held += 1;
+            scratch.checked.held += 1;
             return;
         }
         *failed += 1;
+        scratch.checked.failed += 1;
         if *failed >= DOUBT && *failed / DOUBT_SHARE >= *held {
             self.doubt(scratch, gate);
         }
@@ -196,6 +209,15 @@ impl Matcher {
             self.gates.doubt(&scratch.doubtful, &mut scratch.caches);
             scratch.doubtful.clear();
         }
+    }
+
+    /// How the exact checks of each pattern went, as far as any was made: native ones by filter and
+    /// pattern (`None` for an ignore pattern), then fail2ban's.
+    pub fn checks(&self, scratch: &Scratch) -> Vec<(Checked, Checks)> {
+        let native = self.rules.iter().map(|rule| Checked::Native(rule.filter, rule.pattern));
+        let all = native.chain(self.foreign_gates.iter().map(|gate| Checked::Foreign(*gate)));
+        let made = |(_, checks): &(Checked, Checks)| checks.held + checks.failed > 0;
+        all.zip(scratch.checks.iter().copied()).filter(made).collect()
     }
 
     /// The name of a filter.
@@ -234,6 +256,11 @@ impl Scratch {
     /// Bytes that the automaton's cache holds now.
     pub fn cache_bytes(&self) -> usize {
         self.caches.sum(Cache::bytes)
+    }
+
+    /// How all exact checks went.
+    pub fn checked(&self) -> Checks {
+        self.checked
     }
 
     /// Exact checks of native patterns that were given up; none should ever be.

@@ -82,8 +82,14 @@ pub struct Metrics {
     pub logs_displaced: Tally,
     /// Sessions of fail2ban's filters that made room for others.
     pub sessions_displaced: Tally,
-    /// Times that an automaton's cache was full and began anew.
+    /// Times that an automaton's cache was full and forgot what was rare.
     pub automaton_clears: Tally,
+    /// States that automata built.
+    pub automaton_built: Tally,
+    /// Exact checks of patterns whose gate had opened.
+    pub exact_checks: Tally,
+    /// Exact checks that failed: the gate had opened for nothing.
+    pub exact_checks_failed: Tally,
     /// Jails that do not run because their filters do not load.
     pub jails_skipped: Level,
     bans: Mutex<Bans>,
@@ -166,6 +172,9 @@ impl Metrics {
             logs_displaced: Tally::new(counter!(LOGS_DISPLACED)),
             sessions_displaced: Tally::new(counter!(SESSIONS_DISPLACED)),
             automaton_clears: Tally::new(counter!(AUTOMATON_CLEARS)),
+            automaton_built: Tally::new(counter!(AUTOMATON_BUILT)),
+            exact_checks: Tally::new(counter!(EXACT_CHECKS)),
+            exact_checks_failed: Tally::new(counter!(EXACT_CHECKS_FAILED)),
             jails_skipped: Level::new(gauge!(JAILS_SKIPPED)),
             bans: Mutex::default(),
             kernel_dropped: Mutex::default(),
@@ -252,6 +261,9 @@ const GATE_PACKETS: &str = "portcullis_gate_dropped_packets_total";
 const GATE_BYTES: &str = "portcullis_gate_dropped_bytes_total";
 const AUTOMATON_BYTES: &str = "portcullis_automaton_bytes";
 const AUTOMATON_CLEARS: &str = "portcullis_automaton_clears_total";
+const AUTOMATON_BUILT: &str = "portcullis_automaton_states_built_total";
+const EXACT_CHECKS: &str = "portcullis_exact_checks_total";
+const EXACT_CHECKS_FAILED: &str = "portcullis_exact_checks_failed_total";
 const GIVEN_UP: &str = "portcullis_exact_checks_given_up_total";
 const LOGS_DISPLACED: &str = "portcullis_logs_displaced_total";
 const SESSIONS_DISPLACED: &str = "portcullis_sessions_displaced_total";
@@ -283,7 +295,10 @@ fn describe() {
         (GIVEN_UP, "Lines on which a pattern of fail2ban's needed too many steps."),
         (LOGS_DISPLACED, "Senders whose last lines, kept for a filter, made room for others."),
         (SESSIONS_DISPLACED, "Sessions of fail2ban's filters that made room for others."),
-        (AUTOMATON_CLEARS, "Times that a full automaton cache began anew."),
+        (AUTOMATON_CLEARS, "Times that a full automaton cache forgot what was rare."),
+        (AUTOMATON_BUILT, "States that the automata of all workers built."),
+        (EXACT_CHECKS, "Exact checks of patterns whose gate had opened."),
+        (EXACT_CHECKS_FAILED, "Exact checks that failed: the gate had opened for nothing."),
     ];
     for (name, text) in counters {
         describe_counter!(name, text);

@@ -16,7 +16,8 @@ pub use foreign::{Told, address};
 use crate::filter::fail2ban::Groups;
 use crate::filter::{Filter, fail2ban};
 use crate::matcher::{
-    CACHE_BYTES, CompileError, FilterId, Found, Matcher, PatternId, Scratch, Subject,
+    CACHE_BYTES, Checked, Checks, CompileError, FilterId, Found, Matcher, PatternId, Scratch,
+    Subject,
 };
 use crate::model::{JailId, ShortText, Timestamp, Trust};
 use crate::syslog::{Message, Parser};
@@ -219,6 +220,27 @@ impl Worker {
             true => self.scratch.opened(),
             false => 0,
         }
+    }
+
+    /// How the exact checks went, by the name of the pattern (`sshd/failed`, `fail2ban sshd 3`): those
+    /// that failed most first.
+    pub fn checks(&self) -> Vec<(String, Checks)> {
+        let Rules { matcher, foreign, .. } = &*self.rules;
+        let name = |of: Checked| match of {
+            Checked::Native(filter, Some(index)) => {
+                let pattern = matcher.pattern_name(PatternId { filter, index });
+                format!("{}/{pattern}", matcher.filter_name(filter))
+            }
+            Checked::Native(filter, None) => format!("{} ignore", matcher.filter_name(filter)),
+            Checked::Foreign(gate) => {
+                let rule = gate.rule.map(|rule| format!(" {}", rule + 1)).unwrap_or_default();
+                format!("fail2ban {}{rule}", foreign.name(usize::from(gate.filter)))
+            }
+        };
+        let all = matcher.checks(&self.scratch).into_iter();
+        let mut all: Vec<_> = all.map(|(of, checks)| (name(of), checks)).collect();
+        all.sort_by_key(|(_, checks)| std::cmp::Reverse(checks.failed));
+        all
     }
 
     /// The working memory of the matcher, for its figures.
