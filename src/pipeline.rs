@@ -171,8 +171,7 @@ impl Worker {
         });
         let mut clock = || *at.get_or_insert_with(|| clock(&message));
         let line = Line { bytes: line, message: &message, speaker, clock: &mut clock };
-        let gates = rules.matcher.foreign(scratch);
-        rules.foreign.judge(gates, line, foreign, |filter, found, at| {
+        rules.foreign.judge(&rules.matcher, scratch, line, foreign, |filter, found, at| {
             let filter = FilterId((rules.matcher.size().0 + filter) as u16);
             let fail2ban::Match { rule, groups } = found;
             if groups.get("mlfid").is_some_and(Option::is_some) {
@@ -194,9 +193,9 @@ impl Worker {
         std::mem::take(&mut self.told)
     }
 
-    /// Lines on which a pattern of fail2ban's was given up, because it needed too many steps.
+    /// Lines on which a pattern was given up, because it needed too many steps.
     pub fn given_up(&self) -> u64 {
-        self.foreign.given_up
+        self.foreign.given_up + self.scratch.given_up()
     }
 
     /// Takes one line and shows each match of a native filter whole, with its fields.
