@@ -153,16 +153,17 @@ impl Detector {
                 place.insert(window);
                 None
             }
-            Entry::Occupied(mut place) => {
-                let window = place.get_mut();
+            Entry::Occupied(place) => {
+                let window = place.into_mut();
                 let before = window.words();
                 let crossed = window.add(mark, hit.weight, &threshold);
                 window.last_kept = keep(&mut self.recent, kept, hit, window.last_kept);
                 self.words = self.words + window.words() - before;
+                // Its place stays: who is banned is often seen again, and to take it out costs more.
                 crossed.then(|| {
-                    let window = place.swap_remove();
-                    self.words -= window.words();
-                    (window.hits(&threshold), window.last_kept)
+                    let done = std::mem::replace(window, Window::new(&threshold, hit.at));
+                    self.words -= done.words();
+                    (done.hits(&threshold), done.last_kept)
                 })
             }
         };

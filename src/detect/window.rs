@@ -2,7 +2,7 @@
 
 use smallvec::SmallVec;
 
-use super::Threshold;
+use super::{Recent, Threshold};
 use crate::model::Timestamp;
 
 /// A hit, as far as a threshold cares.
@@ -28,7 +28,7 @@ pub(super) struct Window {
 impl Window {
     pub(super) fn new(threshold: &Threshold, at: Timestamp) -> Window {
         let base = at.0.div_euclid(threshold.tick());
-        Window { base, words: SmallVec::new(), last_kept: 0 }
+        Window { base, words: SmallVec::new(), last_kept: Recent::NONE }
     }
 
     /// Adds a hit; whether the threshold is crossed by it. A hit older than `findtime` before the
