@@ -24,6 +24,8 @@ pub struct Ledger {
     ends: BTreeSet<(Timestamp, Prefix)>,
     never: NeverBan,
     most: usize,
+    /// Whose bans changed since somebody asked, if somebody does.
+    touched: Option<Vec<Prefix>>,
 }
 
 /// A ban as the ledger holds it.
@@ -111,7 +113,7 @@ pub enum Refusal {
 impl Ledger {
     /// An empty ledger of at most `most` bans.
     pub fn new(never: NeverBan, most: usize) -> Ledger {
-        Ledger { bans: HashMap::new(), ends: BTreeSet::new(), never, most }
+        Ledger { bans: HashMap::new(), ends: BTreeSet::new(), never, most, touched: None }
     }
 
     /// Imposes a ban, or a jail's share of one. A share that exists is never shortened.
@@ -120,6 +122,7 @@ impl Ledger {
     /// address that offended. Returns the change, if anything changed for the offender.
     pub fn impose(&mut self, order: Order, now: Timestamp) -> Result<Option<Change>, Refusal> {
         let offender = self.permitted(&order)?;
+        self.touch(offender);
         let Some(ban) = self.bans.get_mut(&offender) else {
             if self.bans.len() >= self.most {
                 return Err(Refusal::Full(self.most));
@@ -168,6 +171,9 @@ impl Ledger {
     /// Lifts everything.
     pub fn lift_all(&mut self) -> Vec<Change> {
         self.ends.clear();
+        if let Some(touched) = &mut self.touched {
+            touched.extend(self.bans.keys());
+        }
         self.bans.drain().map(|(offender, _)| Change::Lift { offender }).collect()
     }
 
@@ -187,6 +193,27 @@ impl Ledger {
     /// When [`expire`](Ledger::expire) has something to do next.
     pub fn next_end(&self) -> Option<Timestamp> {
         self.ends.first().map(|(end, _)| *end)
+    }
+
+    /// Puts a ban in as it once was, less what is over by `now`. Refused like a new one.
+    pub fn restore(&mut self, mut ban: Ban, now: Timestamp) -> Result<(), Refusal> {
+        self.touch(ban.offender);
+        ban.shares.retain(|share| !share.until.is_over(now));
+        for Share { jail, origin, until } in ban.shares {
+            let order = Order { offender: ban.offender, address: None, jail, origin, until };
+            self.impose(order, ban.since)?;
+        }
+        Ok(())
+    }
+
+    /// From now on keeps whose bans change, for [`take_touched`](Ledger::take_touched).
+    pub fn track(&mut self) {
+        self.touched = Some(Vec::new());
+    }
+
+    /// Whose bans changed since the last call, in order; some more than once.
+    pub fn take_touched(&mut self) -> Vec<Prefix> {
+        self.touched.as_mut().map(std::mem::take).unwrap_or_default()
     }
 
     /// Replaces the never-ban list, and lifts the bans that it now touches.
@@ -251,6 +278,12 @@ impl Ledger {
         Err(Refusal::HoldsNever(order.offender))
     }
 
+    fn touch(&mut self, offender: Prefix) {
+        if let Some(touched) = &mut self.touched {
+            touched.push(offender);
+        }
+    }
+
     fn note_end(&mut self, offender: Prefix, until: Until) {
         if let Until::At(end) = until {
             self.ends.insert((end, offender));
@@ -259,6 +292,7 @@ impl Ledger {
 
     /// Drops some shares of a ban, and their ends.
     fn drop_shares(&mut self, offender: Prefix, drops: impl Fn(&Share) -> bool) -> Option<Change> {
+        self.touch(offender);
         let ban = self.bans.get_mut(&offender)?;
         let before = ban.until();
         let mut dropped: SmallVec<[Until; 1]> = SmallVec::new();

@@ -21,6 +21,7 @@ use crate::host::Facts;
 use crate::metrics::Metrics;
 use crate::model::{Prefix, Timestamp, Trust, Until};
 use crate::pipeline::{Hit, Rules, Told};
+use crate::store::{Event, Memory, Notes, Restored, What};
 
 /// Hits that arrived together.
 #[derive(Debug)]
@@ -53,6 +54,9 @@ pub(super) struct Decider {
     /// What the configuration says is never banned.
     configured: Vec<(Prefix, Reason)>,
     gate: GateQueue,
+    memory: Memory,
+    /// Events that were not handed to the memory yet.
+    events: Vec<Event>,
     metrics: Arc<Metrics>,
     shown: Instant,
     /// Offenders that may not be banned can offend without end.
@@ -62,13 +66,14 @@ pub(super) struct Decider {
 }
 
 impl Decider {
-    /// Takes over what the kernel still holds, and sends the gate its first snapshot.
+    /// Takes over what the store and the kernel hold, and hands it all to the kernel before it returns.
     pub(super) fn new(
         plan: &Plan,
         rules: Arc<Rules>,
         facts: &Facts,
-        held: &[Held],
+        before: Before<'_>,
         gate: GateQueue,
+        memory: Memory,
         metrics: Arc<Metrics>,
     ) -> Decider {
         let configured: Vec<_> = (plan.never_ban.iter().map(|it| (*it, Reason::Configured)))
@@ -86,13 +91,22 @@ impl Decider {
             ledger,
             configured,
             gate,
+            memory,
+            events: Vec::new(),
             metrics,
             shown: Instant::now(),
             complaint: Seldom::default(),
             complaints: Default::default(),
         };
-        decider.adopt(held, Timestamp::now());
+        let now = Timestamp::now();
+        decider.restore(before.restored, now);
+        decider.adopt(before.held, now);
+        decider.remember();
         decider.gate.send_snapshot(decider.snapshot());
+        // Nothing is read before the gate is as down as it was.
+        if !decider.gate.wait(PATIENCE) {
+            tracing::error!("the kernel has not taken all bans yet; going on");
+        }
         decider.show();
         decider
     }
@@ -119,10 +133,12 @@ impl Decider {
                     () = tokio::time::sleep(self.nap()) => {}
                 }
                 self.expire();
+                self.remember();
                 self.metrics.hits_queue.set(inputs.hits.len());
             }
         });
         self.gate.finish(self.snapshot());
+        self.remember();
         Ok(())
     }
 
@@ -144,7 +160,7 @@ impl Decider {
                     // His neighbour in an IPv6 /64: to ban them all would silence him.
                     offence.offender = Prefix::host(offence.address);
                 }
-                changes.extend(self.offence(&offence));
+                changes.extend(self.offence(&offence, hit));
             }
         }
         if !changes.is_empty() {
@@ -152,12 +168,13 @@ impl Decider {
         }
     }
 
-    fn offence(&mut self, offence: &Offence) -> Option<Change> {
+    fn offence(&mut self, offence: &Offence, hit: &Hit) -> Option<Change> {
         let jail = &self.jails[usize::from(offence.jail.0)];
         let now = Timestamp::now();
         let name = Arc::clone(&jail.name);
         match self.ledger.impose(jail.order(offence, now), now) {
             Ok(change) => {
+                self.note(change, &name, Origin::Hits, Some(hit), now);
                 if let Some(Change::Impose { offender, .. }) = change {
                     tracing::info!(jail = %name, %offender, "banned");
                 }
@@ -203,14 +220,33 @@ impl Decider {
         let changes = self.ledger.set_never(never_ban(&self.configured, facts));
         for change in &changes {
             tracing::warn!(?change, "lifted: an address of this host's is never banned");
+            self.note_lift(*change, NEVER, Timestamp::now());
         }
         self.gate.send_never(self.never());
         self.gate.send(changes, None);
     }
 
+    /// What the store remembers. Those who are never banned by now are forgotten there, too.
+    fn restore(&mut self, restored: Restored, now: Timestamp) {
+        let mut refused = Vec::new();
+        for ban in restored.bans {
+            let offender = ban.offender;
+            if let Err(refusal) = self.ledger.restore(ban, now) {
+                tracing::warn!("not restored: {refusal}");
+                refused.push((offender, None));
+            }
+        }
+        self.memory.note(Notes { bans: refused, ..Notes::default() });
+        self.ledger.track();
+    }
+
+    /// What the kernel holds and the store does not, or not for so long: the later end counts.
     fn adopt(&mut self, held: &[Held], now: Timestamp) {
         for Held { offender, left } in held {
             let until = left.map_or(Until::Forever, |left| Until::At(now.after(left)));
+            if self.ledger.get(*offender).is_some_and(|ban| !is_later(until, ban.until())) {
+                continue;
+            }
             let (jail, origin): (Arc<str>, _) = ("kernel".into(), Origin::Kernel);
             let order = Order {
                 offender: *offender,
@@ -220,9 +256,58 @@ impl Decider {
                 until,
             };
             match self.ledger.impose(order, now) {
-                Ok(_) => self.metrics.ban_imposed(&jail, origin),
+                Ok(change) => {
+                    self.note(change, &jail, origin, None, now);
+                    self.metrics.ban_imposed(&jail, origin);
+                }
                 Err(refusal) => tracing::warn!("not taken over from the kernel: {refusal}"),
             }
+        }
+    }
+
+    /// A line of history, if somebody was banned, or for longer.
+    fn note(
+        &mut self,
+        change: Option<Change>,
+        jail: &str,
+        origin: Origin,
+        hit: Option<&Hit>,
+        at: Timestamp,
+    ) {
+        let (what, offender, until) = match change {
+            None | Some(Change::Lift { .. }) => return,
+            Some(Change::Impose { offender, until }) => (What::Ban, offender, until),
+            Some(Change::Extend { offender, until }) => (What::Extend, offender, until),
+        };
+        let (sender, user) = (hit.map(|hit| hit.speaker.address), hit.and_then(|hit| hit.user));
+        let jail = jail.into();
+        self.events.push(Event { at, what, offender, jail, origin, until, sender, user });
+    }
+
+    fn note_lift(&mut self, change: Change, jail: &str, at: Timestamp) {
+        let (offender, until) = match change {
+            Change::Lift { offender } => (offender, Until::At(at)),
+            Change::Impose { offender, until } | Change::Extend { offender, until } => {
+                (offender, until)
+            }
+        };
+        let (what, jail, origin) = (What::Lift, jail.into(), Origin::Manual);
+        let (sender, user) = (None, None);
+        self.events.push(Event { at, what, offender, jail, origin, until, sender, user });
+    }
+
+    /// Hands what changed to the store.
+    fn remember(&mut self) {
+        let mut touched = self.ledger.take_touched();
+        if touched.len() > 1 {
+            touched.sort_unstable();
+            touched.dedup();
+        }
+        let bans = touched.into_iter().map(|it| (it, self.ledger.get(it).cloned())).collect();
+        let events = std::mem::take(&mut self.events);
+        self.memory.note(Notes { bans, events, ..Notes::default() });
+        if self.memory.wants_snapshot() {
+            self.memory.send_snapshot(self.ledger.bans().cloned().collect());
         }
     }
 
@@ -264,7 +349,22 @@ impl Decider {
                 tracing::warn!("{sessions} sessions of fail2ban's filters made room for others");
             });
         }
+        self.metrics.show_store(self.memory.figures());
         self.shown = Instant::now();
+    }
+}
+
+/// What there was before this daemon.
+pub(super) struct Before<'a> {
+    pub(super) restored: Restored,
+    pub(super) held: &'a [Held],
+}
+
+/// Whether the kernel's end is later than the ledger's. It counts in jiffies, and reading takes time.
+fn is_later(kernels: Until, ours: Until) -> bool {
+    match (kernels, ours) {
+        (Until::At(kernels), Until::At(ours)) => kernels > ours.after(Duration::from_secs(1)),
+        (kernels, ours) => kernels > ours,
     }
 }
 
@@ -281,6 +381,12 @@ fn never_ban(configured: &[(Prefix, Reason)], facts: &Facts) -> NeverBan {
             .chain(of(&facts.resolvers, Reason::Resolver)),
     )
 }
+
+/// In the history, as the jail of what the never-ban list lifted.
+const NEVER: &str = "never_ban";
+
+/// For the kernel to take all bans at the start.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Gauges are set so often; counting the bans by jail takes about 10 ms with 100,000 of them.
 const SHOW_EVERY: Duration = Duration::from_millis(250);

@@ -40,6 +40,7 @@ impl Decider {
             Err(refusal) => Response::Error(refusal.to_string()),
             Ok(change) => {
                 tracing::info!(%jail, offender = %target, "banned by order");
+                self.note(change, &jail, origin, None, now);
                 self.metrics.ban_imposed(&jail, origin);
                 self.gate.send(change.into_iter().collect(), None);
                 self.show();
@@ -69,6 +70,10 @@ impl Decider {
             (None, None) => self.ledger.lift_all(),
             (None, Some(jail)) => self.ledger.lift_jail(jail),
         };
+        let now = Timestamp::now();
+        for change in &changes {
+            self.note_lift(*change, jail.unwrap_or("manual"), now);
+        }
         let lifted: Vec<_> = changes
             .iter()
             .map(|change| match change {
