@@ -2,6 +2,7 @@
 //! things are shown.
 
 mod bans;
+mod breaker;
 mod check;
 mod demo;
 mod explain;
@@ -43,6 +44,8 @@ enum Command {
     Ban(bans::Ban),
     /// Lift bans
     Unban(bans::Unban),
+    /// Show the breaker, and release or drop the bans that it holds back
+    Breaker(breaker::Breaker),
     /// Show what happens to log lines, one by one
     Explain(explain::Explain),
     /// Run log files through the daemon's own pipeline, on their own clock
@@ -65,6 +68,7 @@ impl Arguments {
             Command::Bans(command) => command.run(),
             Command::Ban(command) => command.run(),
             Command::Unban(command) => command.run(),
+            Command::Breaker(command) => command.run(),
             Command::Explain(command) => command.run(),
             Command::Replay(command) => command.run(),
             Command::Filters(command) => command.run(),
