@@ -183,15 +183,7 @@ impl Judge {
         let earlier = if holds { earlier.saturating_sub(1) } else { earlier };
         self.dice = roll(self.dice);
         let until = growth.until(bantime, earlier, self.dice, now);
-        let standing = match () {
-            () if terms.dry_run => Standing::DryRun,
-            () if self.ledger.get(offender).is_some_and(|ban| ban.enforced().is_some()) => {
-                Standing::Enforced
-            }
-            () if !self.breaker.admits(now) => Standing::Held,
-            () if self.asks => Standing::Asked,
-            () => Standing::Enforced,
-        };
+        let standing = self.standing(id, offender, now);
         let address_of = Some(address);
         let order = Order {
             address: address_of,
@@ -222,6 +214,28 @@ impl Judge {
         let (is_new, change) = (imposed.is_new, imposed.change);
         each(Decided::Imposed { jail, offender, address, until, standing, is_new, change });
         Some(imposed)
+    }
+
+    /// Whether a ban of `offender` is enforced.
+    fn standing(&mut self, id: usize, offender: Prefix, now: Timestamp) -> Standing {
+        if self.terms[id].dry_run {
+            return Standing::DryRun;
+        }
+        if let Some(ban) = self.ledger.get(offender) {
+            if ban.enforced().is_some() {
+                return Standing::Enforced;
+            }
+            // Who waits already waits on; he is no new ban, and must not trip the breaker alone.
+            let own = ban.shares.iter().find(|share| share.jail == self.terms[id].jail);
+            if let Some(waits @ (Standing::Held | Standing::Asked)) = own.map(|it| it.standing) {
+                return waits;
+            }
+        }
+        match self.breaker.admits(now) {
+            false => Standing::Held,
+            true if self.asks => Standing::Asked,
+            true => Standing::Enforced,
+        }
     }
 
     /// Bans the prefix around `offender` when enough of it is banned.

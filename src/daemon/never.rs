@@ -12,6 +12,7 @@ use std::process::Stdio;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
+use futures_util::future::join_all;
 use tokio::process::Command;
 use tokio::sync::{Semaphore, mpsc};
 
@@ -80,11 +81,18 @@ impl Lookup {
 
     async fn read(&mut self, resolve: bool) -> Listed {
         if resolve {
-            for (name, addresses) in &mut self.names {
-                let asked = tokio::net::lookup_host((name.as_str(), 0));
-                match tokio::time::timeout(PATIENCE, asked).await {
+            // All at once: a resolver that is away must not hold up the start for each of them.
+            let ask = |name: String| async move {
+                tokio::time::timeout(PATIENCE, tokio::net::lookup_host((name, 0)))
+                    .await
+                    .map(|found| found.map(Vec::from_iter))
+            };
+            let asked = self.names.iter().map(|(name, _)| ask(name.clone()));
+            let answers = join_all(asked).await;
+            for ((name, addresses), answer) in self.names.iter_mut().zip(answers) {
+                match answer {
                     Ok(Ok(found)) => {
-                        let found = found.map(|it| Prefix::host(it.ip()));
+                        let found = found.into_iter().map(|it| Prefix::host(it.ip()));
                         *addresses = found.take(MOST_OF_A_NAME).collect();
                     }
                     Ok(Err(error)) => tracing::warn!(

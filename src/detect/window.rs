@@ -51,8 +51,11 @@ impl Window {
         let times = u32::from(weight.max(1)).min(threshold.maxretry);
         let place = self.partition(stride, |other| other <= offset) * stride;
         let word = [offset, mark.sender, mark.user];
-        let run = word[..stride].iter().copied().cycle().take(stride * times as usize);
-        self.words.insert_many(place, run.collect::<SmallVec<[u32; 12]>>());
+        for _ in 0..times {
+            for (behind, word) in word.iter().take(stride).enumerate() {
+                self.words.insert(place + behind, *word);
+            }
+        }
         while self.marks(stride) > threshold.most_marks() {
             self.drop_one(stride);
         }

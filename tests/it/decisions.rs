@@ -120,6 +120,10 @@ fn the_breaker_holds_bans_back_until_somebody_decides() {
     daemon.wait_to_say("the breaker has tripped: more than 2 new bans in a minute");
     daemon.command(&["ban", "203.0.113.9"]);
     assert_eq!(held(&daemon), 2, "an operator does not wait");
+    report(&daemon, "203.0.113.5", 1);
+    eventually("a ban", || ban_of(&daemon, "203.0.113.5").is_some());
+    let lifted = daemon.command(&["unban", "203.0.113.5", "--json"]).json();
+    assert_eq!(lifted["lifted"], serde_json::json!(["203.0.113.5"]), "not him");
 
     assert!(daemon.command(&["breaker", "release"]).out.contains("released 2 bans"));
     assert_eq!(held(&daemon), 0);

@@ -245,6 +245,14 @@ fn where_somebody_is_asked_bans_wait_for_the_answer() {
     assert!(matches!(settle(&mut judge, "2001:db8::/64", true), Some(Change::Impose { .. })));
     assert_eq!(settle(&mut judge, "2001:db8::/64", false), None, "he is banned by now");
     assert_eq!(judge.ledger.len(), 1);
+
+    // One who waits and goes on does not trip the breaker alone.
+    let mut judge = super::tests::judge(vec![terms("sshd")]).with(Breaker::new(3), true);
+    for second in 0..10 {
+        changes(&mut judge, &[hit(0, "192.0.2.1", second), hit(0, "2001:db8::1", second)]);
+    }
+    assert_eq!(judge.breaker.tripped(), None);
+    assert_eq!(judge.ledger.counts().standing(Standing::Asked), 2);
 }
 
 #[test]

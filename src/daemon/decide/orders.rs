@@ -1,5 +1,6 @@
 //! Orders of the operator, carried out on the ledger.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::Decider;
@@ -60,6 +61,9 @@ impl Decider {
         {
             return Response::Error(self.unknown_jail(name));
         }
+        let held =
+            |it: &Self| it.judge.ledger.bans().map(|ban| ban.offender).collect::<BTreeSet<_>>();
+        let before = held(self);
         let changes = match (target, jail) {
             (Some(target), jail) => match (self.judge.ledger.lift(target, jail), jail) {
                 (Some(changes), _) => changes,
@@ -71,14 +75,15 @@ impl Decider {
             (None, None) => self.judge.ledger.lift_all(),
             (None, Some(jail)) => self.judge.ledger.lift_jail(jail),
         };
-        let lifted: Vec<_> = changes
-            .iter()
-            .map(|change| match change {
-                Change::Impose { offender, .. }
-                | Change::Extend { offender, .. }
-                | Change::Lift { offender } => *offender,
-            })
-            .collect();
+        // Those who were not enforced are free without a change.
+        let gone = held(self);
+        let mut lifted: BTreeSet<_> = before.difference(&gone).copied().collect();
+        lifted.extend(changes.iter().map(|change| match change {
+            Change::Impose { offender, .. }
+            | Change::Extend { offender, .. }
+            | Change::Lift { offender } => *offender,
+        }));
+        let lifted = Vec::from_iter(lifted);
         tracing::info!(count = lifted.len(), "lifted by order");
         self.gate.send(changes, None);
         self.show();
