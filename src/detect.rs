@@ -88,7 +88,9 @@ impl Detector {
         Detector {
             thresholds: all,
             first,
-            table: IndexMap::new(),
+            // At once: grown by doubling it would hold room for twice as many, and pause to move.
+            // Memory that is not touched is none.
+            table: IndexMap::with_capacity(most.max(1)),
             most: most.max(1),
             words: 0,
             recent: Recent::new(MOST_RECENT),
@@ -185,13 +187,13 @@ impl Detector {
         self.displaced
     }
 
-    /// About how many bytes are held.
+    /// About how many bytes are held when the table is full.
     pub fn bytes(&self) -> usize {
         // The entry with its hash, and its place in the index: a byte of control and a usize, at
         // seven eighths full at most.
         let entry = size_of::<(u64, Key, Window)>();
-        let places = (self.table.len() * 8 / 7).next_power_of_two();
-        self.table.len() * entry + places * 9 + self.words * 4 + self.recent.bytes()
+        let places = (self.most * 8 / 7).next_power_of_two();
+        self.most * entry + places * 9 + self.words * 4 + self.recent.bytes()
     }
 
     /// Looks at the next two places and frees those whose hits are too old to count. Two for each
