@@ -18,7 +18,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use measure::{median, setting};
-use portcullis::ban::{Ban, Ledger, MOST_BANS, NeverBan, Origin, Share};
+use portcullis::ban::{Ban, Ledger, MOST_BANS, NeverBan, Origin, Share, Standing, Why};
 use portcullis::enforce::nftables::{Gate, Settings as Table};
 use portcullis::lab::{self, Entered, Lab};
 use portcullis::model::{Prefix, Timestamp, Until};
@@ -154,7 +154,8 @@ fn remember(settings: &Settings, count: usize) {
             }
         };
         let until = Until::At(now.after(Duration::from_secs(86_400 + n as u64)));
-        let share = Share { jail: "sshd".into(), origin: Origin::Hits, until };
+        let (standing, why) = (Standing::Enforced, Why::default());
+        let share = Share { jail: "sshd".into(), origin: Origin::Hits, until, standing, why };
         (offender, Some(Ban { offender, since: now, shares: [share].into_iter().collect() }))
     });
     let (memory, thread) = store::open(Some(settings), now).start().expect("a thread");

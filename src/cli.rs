@@ -2,6 +2,7 @@
 //! things are shown.
 
 mod bans;
+mod breaker;
 mod check;
 mod demo;
 mod explain;
@@ -48,6 +49,8 @@ enum Command {
     History(history::History),
     /// Show who was banned most: offenders, users, senders, prefixes
     Top(history::Top),
+    /// Show the breaker, and release or drop the bans that it holds back
+    Breaker(breaker::Breaker),
     /// Show what happens to log lines, one by one
     Explain(explain::Explain),
     /// Run log files through the daemon's own pipeline, on their own clock
@@ -72,6 +75,7 @@ impl Arguments {
             Command::Unban(command) => command.run(),
             Command::History(command) => command.run(),
             Command::Top(command) => command.run(),
+            Command::Breaker(command) => command.run(),
             Command::Explain(command) => command.run(),
             Command::Replay(command) => command.run(),
             Command::Filters(command) => command.run(),

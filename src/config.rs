@@ -8,7 +8,7 @@ mod file;
 mod jails;
 mod plan;
 
-pub use plan::{Backend, Firewall, Jail, JailFilter, Plan, Skipped};
+pub use plan::{Backend, Firewall, Jail, JailFilter, Never, Plan, Skipped};
 
 use std::path::{Path, PathBuf};
 

@@ -14,6 +14,7 @@ mod datagrams; // a UDP thread
 mod streams; // TCP tasks
 mod intake; // bytes → hits, for both
 mod decide; // the decide thread
+mod never; // names, files and the command of the never-ban list
 mod gate; // the enforce thread
 mod orders; // the control socket's orders
 mod status; // what `status` shows

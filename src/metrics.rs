@@ -57,6 +57,14 @@ pub struct Metrics {
     pub refused_never: Tally,
     /// Offences for which the ledger had no room.
     pub refused_full: Tally,
+    /// Bans made without the answer of `never_ban.command`.
+    pub never_unasked: Tally,
+    /// 1 while the breaker holds bans back.
+    pub breaker_tripped: Level,
+    /// Shares of bans that the breaker holds back.
+    pub bans_held: Level,
+    /// Shares of bans of jails that only try.
+    pub bans_dry_run: Level,
     /// Offenders watched.
     pub watched: Level,
     /// Offenders that made room for others.
@@ -167,6 +175,10 @@ impl Metrics {
             hits_self: spared("self"),
             refused_never: spared("never_ban"),
             refused_full: spared("ledger_full"),
+            never_unasked: Tally::new(counter!(NEVER_UNASKED)),
+            breaker_tripped: Level::new(gauge!(BREAKER_TRIPPED)),
+            bans_held: Level::new(gauge!(BANS_HELD)),
+            bans_dry_run: Level::new(gauge!(BANS_DRY_RUN)),
             watched: Level::new(gauge!(WATCHED)),
             displaced: Tally::new(counter!(DISPLACED)),
             never_ban: Level::new(gauge!(NEVER_BAN)),
@@ -279,6 +291,10 @@ const WATCHED: &str = "portcullis_offenders_watched";
 const DISPLACED: &str = "portcullis_offenders_displaced_total";
 const BANS: &str = "portcullis_bans";
 const BANS_TOTAL: &str = "portcullis_bans_total";
+const NEVER_UNASKED: &str = "portcullis_never_ban_unasked_total";
+const BREAKER_TRIPPED: &str = "portcullis_breaker_tripped";
+const BANS_HELD: &str = "portcullis_bans_held";
+const BANS_DRY_RUN: &str = "portcullis_bans_dry_run";
 const NEVER_BAN: &str = "portcullis_never_ban_entries";
 const ENFORCE_QUEUE: &str = "portcullis_enforce_queue_changes";
 const ENFORCE_STALE: &str = "portcullis_enforce_stale_total";
@@ -319,6 +335,7 @@ fn describe() {
         (HITS_LOST, "Hits from UDP lost because the decider did not keep up."),
         (SPARED, "Hits and offences that did not lead to a ban, by reason."),
         (DISPLACED, "Watched offenders that made room for others in a full table."),
+        (NEVER_UNASKED, "Bans made without the answer of never_ban.command."),
         (BANS_TOTAL, "Bans imposed, by jail and origin."),
         (ENFORCE_STALE, "Times that the queue to the kernel was full; a snapshot follows."),
         (ENFORCE_ERRORS, "Transactions that the kernel refused."),
@@ -342,6 +359,9 @@ fn describe() {
         (HITS_QUEUE, "Batches of hits that wait for the decider."),
         (WATCHED, "Offenders watched, over all jails."),
         (BANS, "Offenders banned now, by jail."),
+        (BREAKER_TRIPPED, "1 while the breaker holds new bans back, for the operator."),
+        (BANS_HELD, "Bans that wait for the operator, by jail and offender."),
+        (BANS_DRY_RUN, "Bans of jails with dry_run, which are not enforced."),
         (NEVER_BAN, "Entries of the never-ban list."),
         (ENFORCE_QUEUE, "Changes that wait for the kernel."),
         (AUTOMATON_BYTES, "Bytes that the automata of all workers hold."),

@@ -30,6 +30,8 @@ pub struct Rules {
     foreign: Foreign,
     /// By filter: the native ones, then fail2ban's.
     jails: Vec<Vec<JailId>>,
+    /// What a hit of a native pattern counts for.
+    weights: Vec<Vec<u16>>,
 }
 
 /// Who handed a line over, as the transport knows him. The HOSTNAME field is never asked.
@@ -59,7 +61,14 @@ pub struct Hit {
     pub at: Timestamp,
     /// The user that it names, cut short.
     pub user: Option<ShortText>,
+    /// It counts for so many.
+    pub weight: u16,
+    /// The beginning of the message's text.
+    pub excerpt: Excerpt,
 }
+
+/// What is kept of a line, to show why somebody was banned.
+pub type Excerpt = ShortText<160>;
 
 /// One thread's way from bytes to hits.
 #[derive(Debug)]
@@ -85,7 +94,11 @@ impl Rules {
     ) -> Result<Rules, CompileError> {
         assert_eq!(filters.len() + foreign.len(), jails.len(), "one list of jails for each filter");
         let matcher = Matcher::with_foreign(filters, foreign, CACHE_BYTES)?;
-        Ok(Rules { matcher, foreign: Foreign::new(foreign), jails })
+        let weights = filters
+            .iter()
+            .map(|filter| filter.patterns.iter().map(|pattern| pattern.weight).collect())
+            .collect();
+        Ok(Rules { matcher, foreign: Foreign::new(foreign), jails, weights })
     }
 
     /// How many filters and patterns were compiled.
@@ -117,6 +130,12 @@ impl Rules {
     /// For [`Hit::counted_by`].
     pub fn counted_by(&self, groups: &Groups, offender: IpAddr) -> u64 {
         self.foreign.counted_by(groups, offender)
+    }
+
+    /// What a hit of a pattern counts for: fail2ban's for one.
+    pub fn weight(&self, pattern: PatternId) -> u16 {
+        let of_filter = self.weights.get(usize::from(pattern.filter.0));
+        of_filter.and_then(|it| it.get(usize::from(pattern.index))).copied().unwrap_or(1)
     }
 
     /// The jails that a filter serves.
@@ -165,8 +184,19 @@ impl Worker {
             let at = *at.get_or_insert_with(|| clock(&message));
             let pattern = found.pattern;
             let user = found.user().map(ShortText::new);
-            let (offender, counted_by) = (found.offender, 0);
-            let hit = |&jail| Hit { jail, pattern, offender, counted_by, speaker, at, user };
+            let (offender, counted_by, weight) = (found.offender, 0, rules.weight(pattern));
+            let excerpt = Excerpt::new(message.text);
+            let hit = |&jail| Hit {
+                jail,
+                pattern,
+                offender,
+                counted_by,
+                speaker,
+                at,
+                user,
+                weight,
+                excerpt,
+            };
             hits.extend(rules.jails_of(pattern.filter).iter().map(hit));
         });
         let mut clock = || *at.get_or_insert_with(|| clock(&message));
@@ -175,13 +205,24 @@ impl Worker {
         rules.foreign.judge(gates, line, foreign, |filter, found, at| {
             let filter = FilterId((rules.matcher.size().0 + filter) as u16);
             let fail2ban::Match { rule, groups } = found;
+            let excerpt = Excerpt::new(message.text);
             if groups.get("mlfid").is_some_and(Option::is_some) {
-                told.push(Told { filter, groups, speaker, at });
+                told.push(Told { filter, groups, speaker, at, excerpt });
             } else if let Some(offender) = address(&groups) {
                 let pattern = PatternId { filter, index: rule as u16 };
                 let user = groups.get("user").and_then(|it| it.as_deref()).map(ShortText::new);
                 let counted_by = rules.counted_by(&groups, offender);
-                let hit = |&jail| Hit { jail, pattern, offender, counted_by, speaker, at, user };
+                let hit = |&jail| Hit {
+                    jail,
+                    pattern,
+                    offender,
+                    counted_by,
+                    speaker,
+                    at,
+                    user,
+                    weight: 1,
+                    excerpt,
+                };
                 hits.extend(rules.jails_of(filter).iter().map(hit));
             }
         });

@@ -37,6 +37,14 @@ pub(super) fn count(number: impl Into<u64>, what: &str) -> String {
     }
 }
 
+/// A point in time, seconds since the epoch, in UTC.
+pub(super) fn time(seconds: f64) -> String {
+    match jiff::Timestamp::from_second(seconds as i64) {
+        Ok(time) => time.strftime("%Y-%m-%d %H:%M:%SZ").to_string(),
+        Err(_) => seconds.to_string(),
+    }
+}
+
 /// In whole seconds, as durations are written.
 pub(super) fn span(span: Duration) -> String {
     DurationWords::For(Duration::from_secs(span.as_secs())).to_string()

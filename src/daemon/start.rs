@@ -9,14 +9,14 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::datagrams::Datagrams;
-use super::decide::{Batch, Before, Decider, Inputs};
+use super::decide::{Batch, Before, Decider, Inputs, Known};
 use super::intake::{Intake, Seldom};
 use super::open::{self, Enforcement, Sockets};
 use super::orders::answer;
 use super::running::Running;
 use super::status::Facade;
 use super::streams::{self, Streams};
-use super::{DaemonError, Options, gate, system};
+use super::{DaemonError, Options, gate, never, system};
 use crate::config::Plan;
 use crate::control::{Claimed, serve as serve_control};
 use crate::host;
@@ -41,7 +41,7 @@ pub(super) fn start(
 ) -> Result<Running, DaemonError> {
     let Opened { claimed, sockets, enforcement, mut memory } = opened;
     let Enforcement { backend, held, enforcing, described } = enforcement;
-    let names: Vec<_> = plan.jails.iter().map(|jail| Arc::clone(&jail.name)).collect();
+    let names: Vec<_> = plan.jails.iter().map(|jail| Arc::clone(jail.name())).collect();
     let metrics = Metrics::new(&names);
     metrics.jails_skipped.set(plan.skipped.len());
     for skipped in &plan.skipped {
@@ -69,10 +69,22 @@ pub(super) fn start(
     let facts = runtime.block_on(host::follow(facts_changed))?;
     let (orders, orders_in) = mpsc::channel(ORDERS);
     let (hits, hits_in) = mpsc::channel(BATCHES);
+    let (listed_changed, listed_in) = mpsc::channel(1);
+    let listed = runtime.block_on(never::follow(&plan.never_ban, listed_changed));
+    let (asks, asks_in) = mpsc::channel(never::ASKS);
+    let (answers, answers_in) = mpsc::channel(never::ASKS);
+    runtime.spawn(never::answer(plan.never_ban.command.clone(), asks_in, answers));
+    let known = Known { facts: &facts, listed, asks };
     let before = Before { restored, held: &held };
     let rules_of = Arc::clone(rules);
-    let decider = Decider::new(plan, rules_of, &facts, before, gate, memory, Arc::clone(&metrics));
-    let inputs = Inputs { hits: hits_in, orders: orders_in, facts: facts_in };
+    let decider = Decider::new(plan, rules_of, known, before, gate, memory, Arc::clone(&metrics));
+    let inputs = Inputs {
+        hits: hits_in,
+        orders: orders_in,
+        facts: facts_in,
+        listed: listed_in,
+        answers: answers_in,
+    };
     let standing = fallen.clone().drop_guard();
     let decide = thread("decide", move || {
         let _standing = standing;

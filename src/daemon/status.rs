@@ -44,8 +44,11 @@ impl Facade {
         }
         let (filters, patterns) = rules.size();
         let jails = plan.jails.iter().map(|jail| JailRow {
-            name: jail.name.to_string(),
-            filter: rules.filter_name(plan.filter_of(jail)).to_owned(),
+            name: jail.name().to_string(),
+            filter: match plan.filter_of(jail) {
+                Some(filter) => rules.filter_name(filter).to_owned(),
+                None => "bans of other jails".to_owned(),
+            },
             hits: 0,
             bans: 0,
         });
@@ -57,7 +60,7 @@ impl Facade {
         let fixed = Status {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             pid: std::process::id(),
-            started: Timestamp::now().seconds(),
+            started: Timestamp::now().shown().seconds(),
             config: plan.origin.clone(),
             enforcing,
             enforcement: enforcement.to_owned(),
@@ -129,6 +132,10 @@ impl Facade {
             ("spared_self", m.hits_self.get()),
             ("spared_never_ban", m.refused_never.get()),
             ("spared_ledger_full", m.refused_full.get()),
+            ("never_ban_unasked", m.never_unasked.get()),
+            ("breaker_tripped", m.breaker_tripped.get()),
+            ("bans_held", m.bans_held.get()),
+            ("bans_dry_run", m.bans_dry_run.get()),
             ("watched", m.watched.get()),
             ("displaced", m.displaced.get()),
             ("checks_given_up", m.given_up.get()),

@@ -3,8 +3,8 @@
 use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;
 
-use super::Speaker;
 use super::logs::Logs;
+use super::{Excerpt, Speaker};
 use crate::filter::fail2ban::{self, Groups, Jailed, Outcome, network};
 use crate::filter::python::Memory;
 use crate::matcher::{FilterId, ForeignGate, Header};
@@ -22,6 +22,8 @@ pub struct Told {
     pub speaker: Speaker,
     /// When it happened.
     pub at: Timestamp,
+    /// The beginning of its text.
+    pub excerpt: Excerpt,
 }
 
 /// fail2ban's filters.

@@ -12,7 +12,7 @@ use rusqlite::{Connection, Row, params};
 use super::event::{Count, Event, What};
 use super::pending::Pending;
 use super::{MOST_COUNTS, MOST_HISTORY, Restored};
-use crate::ban::{Ban, Origin, Share};
+use crate::ban::{Ban, Origin, Share, Standing, Why};
 use crate::model::{Prefix, ShortText, Timestamp, Until};
 
 pub(super) const SCHEMA: &str = "
@@ -22,6 +22,9 @@ CREATE TABLE bans (
     origin TEXT NOT NULL,
     since INTEGER NOT NULL,
     until INTEGER,
+    standing TEXT NOT NULL,
+    address TEXT,
+    hits INTEGER NOT NULL,
     PRIMARY KEY (offender, jail)
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE history (
@@ -53,7 +56,9 @@ pub(super) fn restore(
     let mut names = Names::default();
     let mut unread = 0;
     let mut bans: Vec<Ban> = Vec::new();
-    let mut rows = from.prepare("SELECT offender, jail, origin, since, until FROM bans")?;
+    let mut rows = from.prepare(
+        "SELECT offender, jail, origin, since, until, standing, address, hits FROM bans",
+    )?;
     let mut rows = rows.query([])?;
     while let Some(row) = rows.next()? {
         let Some((offender, since, share)) = share(row, &mut names)? else {
@@ -90,10 +95,16 @@ fn share(
     row: &Row<'_>,
     names: &mut Names,
 ) -> Result<Option<(Prefix, Timestamp, Share)>, rusqlite::Error> {
-    let (Ok(offender), Some(origin)) = (text(row, 0)?.parse(), origin(text(row, 2)?)) else {
+    let (Ok(offender), Some(origin), Some(standing)) =
+        (text(row, 0)?.parse(), origin(text(row, 2)?), standing(text(row, 5)?))
+    else {
         return Ok(None);
     };
-    let share = Share { jail: names.get(text(row, 1)?), origin, until: until(row, 4)? };
+    let address = row.get_ref(6)?.as_str_or_null()?.and_then(|it| it.parse().ok());
+    let hits = row.get::<_, i64>(7)?.clamp(0, i64::from(u32::MAX)) as u32;
+    let why = Why { address, hits, evidence: Vec::new() };
+    let (jail, until) = (names.get(text(row, 1)?), until(row, 4)?);
+    let share = Share { jail, origin, until, standing, why };
     Ok(Some((offender, Timestamp(row.get(3)?), share)))
 }
 
@@ -103,7 +114,7 @@ pub(super) fn write(to: &Connection, pending: &Pending) -> Result<(), rusqlite::
         to.execute("DELETE FROM bans", [])?;
     }
     let mut forget = to.prepare("DELETE FROM bans WHERE offender = ?1")?;
-    let mut insert = to.prepare("INSERT INTO bans VALUES (?1, ?2, ?3, ?4, ?5)")?;
+    let mut insert = to.prepare("INSERT INTO bans VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)")?;
     for (offender, ban) in &pending.bans {
         let offender = offender.to_string();
         if !pending.anew {
@@ -117,7 +128,10 @@ pub(super) fn write(to: &Connection, pending: &Pending) -> Result<(), rusqlite::
                 &*share.jail,
                 share.origin.to_string(),
                 since,
-                end
+                end,
+                share.standing.to_string(),
+                share.why.address.map(|it| it.to_string()),
+                share.why.hits,
             ])?;
         }
     }
@@ -216,6 +230,11 @@ fn text<'a>(row: &'a Row<'_>, column: usize) -> Result<&'a str, rusqlite::Error>
 
 fn origin(name: &str) -> Option<Origin> {
     [Origin::Hits, Origin::Manual, Origin::Kernel].into_iter().find(|it| it.to_string() == name)
+}
+
+fn standing(name: &str) -> Option<Standing> {
+    let all = [Standing::Enforced, Standing::DryRun, Standing::Held, Standing::Asked];
+    all.into_iter().find(|it| it.to_string() == name)
 }
 
 fn until(row: &Row<'_>, column: usize) -> Result<Until, rusqlite::Error> {

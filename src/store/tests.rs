@@ -6,7 +6,7 @@ use std::thread::JoinHandle;
 use std::time::Instant;
 
 use super::*;
-use crate::ban::{Origin, Share};
+use crate::ban::{Origin, Share, Standing, Why};
 use crate::model::{Prefix, ShortText, Timestamp, Until};
 
 /// A folder that goes with the test.
@@ -66,6 +66,8 @@ fn ban(offender: &str, shares: &[(&str, Origin, Until)]) -> Ban {
         jail: (*jail).into(),
         origin: *origin,
         until: *until,
+        standing: Standing::Enforced,
+        why: Why { address: Some("192.0.2.77".parse().unwrap()), hits: 5, evidence: Vec::new() },
     };
     Ban {
         offender: prefix(offender),
@@ -308,8 +310,11 @@ fn the_file_stays_bounded_by_age_and_by_size() {
         to.execute("INSERT INTO counts VALUES ('192.0.2.1', '', 3, ?1)", [now.before(DAY * 91).0])
             .unwrap();
         to.execute("INSERT INTO counts VALUES ('192.0.2.2', '', 3, ?1)", [now.0]).unwrap();
-        to.execute("INSERT INTO bans VALUES ('192.0.2.3', 'sshd', 'hits', 1, ?1)", [now.0])
-            .unwrap();
+        to.execute(
+            "INSERT INTO bans VALUES ('192.0.2.3', 'sshd', 'hits', 1, ?1, 'enforced', NULL, 1)",
+            [now.0],
+        )
+        .unwrap();
     }
     to.commit().unwrap();
     let count = |table: &str| -> i64 {

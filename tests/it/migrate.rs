@@ -72,7 +72,7 @@ fn jails_become_a_configuration_that_passes_check() {
 
     // The report followed: lines of the file, under its tag, are found in the file's format.
     let plan = Plan::from_text("portcullis.toml", text).unwrap();
-    let jail = plan.jails.iter().position(|jail| &*jail.name == "nginx-http-auth").unwrap();
+    let jail = plan.jails.iter().position(|jail| &**jail.name() == "nginx-http-auth").unwrap();
     let mut worker = Worker::new(Arc::new(plan.rules().unwrap()));
     let mut hits = Vec::new();
     let line = "2012/04/09 11:53:29 [error] 1#0: *6 user \"x\" was not found in \"/p\", client: \
