@@ -92,6 +92,12 @@ pub fn control(path: Option<&Path>) -> Result<PathBuf, ConfigError> {
     plan::control(&origin, &text)
 }
 
+/// Where the daemon that runs with the configuration at `path` keeps its state; `None` is nowhere.
+pub fn state(path: Option<&Path>) -> Result<Option<PathBuf>, ConfigError> {
+    let (origin, text) = text(path)?;
+    plan::state(&origin, &text)
+}
+
 /// Where the configuration at `path` has its filters.
 pub fn filter_folders(path: Option<&Path>) -> Result<Vec<PathBuf>, ConfigError> {
     let (origin, text) = text(path)?;

@@ -163,6 +163,8 @@ pub struct Status {
     pub enforcing: bool,
     /// By what, or why not, in words.
     pub enforcement: String,
+    /// What outlives the daemon.
+    pub store: StoreRow,
     /// Where it listens.
     pub listeners: Vec<ListenerRow>,
     /// Where the metrics are.
@@ -179,6 +181,27 @@ pub struct Status {
     pub skipped: Vec<SkippedRow>,
     /// Entries of the never-ban list.
     pub never_ban: usize,
+}
+
+/// The store, as shown.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct StoreRow {
+    /// Whether what is decided is also remembered.
+    pub working: bool,
+    /// Where, or why not, in words.
+    pub said: String,
+    /// Transactions written.
+    pub commits: u64,
+    /// Transactions, and openings of the file, that failed.
+    pub failures: u64,
+    /// Times that the queue was full.
+    pub stale: u64,
+    /// Lines of history that found no room.
+    pub history_lost: u64,
+    /// What waits for the next transaction; 0 when all is written.
+    pub pending: u64,
+    /// Bytes of the file.
+    pub bytes: u64,
 }
 
 /// One listener, as shown.

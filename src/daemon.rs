@@ -4,7 +4,8 @@
 //! ```text
 //! udp threads ─┐
 //!              ├─ hits → decide thread → changes → enforce thread → kernel
-//! tcp tasks ───┘            ↑ orders (control), facts (host)
+//! tcp tasks ───┘            ↑       └→ notes → store thread → disk
+//!                   orders (control), facts (host)
 //! ```
 
 mod open; // what can be refused: ports, the firewall, the control socket
@@ -29,6 +30,8 @@ use crate::enforce::nftables::GateError;
 use crate::host::HostError;
 use crate::input::BindError;
 use crate::input::udp::UdpError;
+use crate::model::Timestamp;
+use crate::store;
 use open::{Enforcement, Sockets};
 
 /// Why the daemon cannot run.
@@ -85,10 +88,13 @@ pub fn run(plan: Plan, options: Options) -> Result<(), DaemonError> {
     let sockets = Sockets::open(&plan)?;
     let enforcement = Enforcement::open(&plan.firewall)?;
 
+    let memory = store::open(plan.store.as_ref(), Timestamp::now());
+    let remembering = Arc::clone(memory.figures());
+
     let listening = banner::listening(&sockets);
     let metrics = sockets.metrics.local_addr().unwrap_or(plan.metrics);
     let described = enforcement.described.clone();
-    let opened = start::Opened { claimed, sockets, enforcement };
+    let opened = start::Opened { claimed, sockets, enforcement, memory };
     let running = start::start(&plan, &rules, opened, options)?;
     banner::print(&banner::Facts {
         listening: &listening,
@@ -99,6 +105,7 @@ pub fn run(plan: Plan, options: Options) -> Result<(), DaemonError> {
         jails: plan.jails.len(),
         origin: &plan.origin,
         enforcement: &described,
+        memory: &remembering.said(),
     });
     let outcome = running.wait();
     running.stop();

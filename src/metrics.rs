@@ -20,6 +20,7 @@ use metrics_exporter_prometheus::{
 
 use crate::ban::Origin;
 use crate::model::JailId;
+use crate::store::Figures;
 use crate::syslog::Dialect;
 
 /// All handles of one daemon.
@@ -100,6 +101,7 @@ pub struct Metrics {
     pub exact_checks_failed: Tally,
     /// Jails that do not run because their filters do not load.
     pub jails_skipped: Level,
+    store: Store,
     bans: Mutex<Bans>,
     kernel_dropped: Mutex<HashMap<String, Tally>>,
 }
@@ -111,6 +113,19 @@ impl std::fmt::Debug for Recorder {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Recorder")
     }
+}
+
+/// What the store counts, shown.
+#[derive(Debug)]
+struct Store {
+    commits: Tally,
+    failures: Tally,
+    stale: Tally,
+    lost: Tally,
+    queue: Level,
+    pending: Level,
+    bytes: Level,
+    working: Level,
 }
 
 #[derive(Debug, Default)]
@@ -188,6 +203,16 @@ impl Metrics {
             exact_checks: Tally::new(counter!(EXACT_CHECKS)),
             exact_checks_failed: Tally::new(counter!(EXACT_CHECKS_FAILED)),
             jails_skipped: Level::new(gauge!(JAILS_SKIPPED)),
+            store: Store {
+                commits: Tally::new(counter!(STORE_COMMITS)),
+                failures: Tally::new(counter!(STORE_FAILURES)),
+                stale: Tally::new(counter!(STORE_STALE)),
+                lost: Tally::new(counter!(STORE_LOST)),
+                queue: Level::new(gauge!(STORE_QUEUE)),
+                pending: Level::new(gauge!(STORE_PENDING)),
+                bytes: Level::new(gauge!(STORE_BYTES)),
+                working: Level::new(gauge!(STORE_WORKING)),
+            },
             bans: Mutex::default(),
             kernel_dropped: Mutex::default(),
         }
@@ -242,6 +267,18 @@ impl Metrics {
         }
     }
 
+    /// Takes over the store's figures. One thread at a time.
+    pub fn show_store(&self, figures: &Figures) {
+        self.store.commits.raise_to(figures.commits());
+        self.store.failures.raise_to(figures.failures());
+        self.store.stale.raise_to(figures.stale());
+        self.store.lost.raise_to(figures.lost());
+        self.store.queue.set(figures.queued() as usize);
+        self.store.pending.set(figures.pending() as usize);
+        self.store.bytes.set(figures.bytes() as usize);
+        self.store.working.set(usize::from(figures.is_working()));
+    }
+
     /// The exposition in Prometheus' text format.
     pub fn render(&self) -> String {
         self.recorder.1.run_upkeep();
@@ -284,6 +321,14 @@ const GIVEN_UP: &str = "portcullis_exact_checks_given_up_total";
 const LOGS_DISPLACED: &str = "portcullis_logs_displaced_total";
 const SESSIONS_DISPLACED: &str = "portcullis_sessions_displaced_total";
 const JAILS_SKIPPED: &str = "portcullis_jails_skipped";
+const STORE_COMMITS: &str = "portcullis_store_commits_total";
+const STORE_FAILURES: &str = "portcullis_store_failures_total";
+const STORE_STALE: &str = "portcullis_store_stale_total";
+const STORE_LOST: &str = "portcullis_store_history_lost_total";
+const STORE_QUEUE: &str = "portcullis_store_queue_bundles";
+const STORE_PENDING: &str = "portcullis_store_pending_notes";
+const STORE_BYTES: &str = "portcullis_store_file_bytes";
+const STORE_WORKING: &str = "portcullis_store_working";
 const BUILD: &str = "portcullis_build_info";
 
 /// From 50 µs, a lone element on an idle kernel, to 5 s, a kernel in trouble.
@@ -316,6 +361,10 @@ fn describe() {
         (AUTOMATON_BUILT, "States that the automata of all workers built."),
         (EXACT_CHECKS, "Exact checks of patterns whose gate had opened."),
         (EXACT_CHECKS_FAILED, "Exact checks that failed: the gate had opened for nothing."),
+        (STORE_COMMITS, "Transactions that the store wrote."),
+        (STORE_FAILURES, "Transactions of the store, and openings of its file, that failed."),
+        (STORE_STALE, "Times that the queue to the store was full; a snapshot follows."),
+        (STORE_LOST, "Lines of history that found no room; bans are not lost."),
     ];
     for (name, text) in counters {
         describe_counter!(name, text);
@@ -332,6 +381,10 @@ fn describe() {
         (ENFORCE_QUEUE, "Changes that wait for the kernel."),
         (AUTOMATON_BYTES, "Bytes that the automata of all workers hold."),
         (JAILS_SKIPPED, "Jails that do not run because their filters do not load."),
+        (STORE_QUEUE, "Bundles of notes that wait for the store."),
+        (STORE_PENDING, "Notes that wait for the store's next transaction."),
+        (STORE_BYTES, "Bytes of the store's file and its log."),
+        (STORE_WORKING, "1 while what is decided is also remembered."),
         (BUILD, "1, with the version as label."),
     ];
     for (name, text) in gauges {

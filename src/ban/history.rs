@@ -96,6 +96,13 @@ impl History {
         self.counts.insert(key, Counted { bans, quiet_since });
     }
 
+    /// One count, as [`iter`](History::iter) gives it.
+    pub fn past(&self, offender: Prefix, jail: Option<&Arc<str>>) -> Option<Past> {
+        let counted = self.counts.get(&(offender, jail.cloned()))?;
+        let (bans, quiet_since) = (counted.bans, counted.quiet_since);
+        Some(Past { offender, jail: jail.cloned(), bans, quiet_since })
+    }
+
     /// All counts, in no order.
     pub fn iter(&self) -> impl Iterator<Item = Past> + '_ {
         self.counts.iter().map(|((offender, jail), counted)| Past {

@@ -31,6 +31,8 @@ pub struct Ledger {
     counts: Counts,
     /// Bans that have evidence, in the order in which it came.
     evidence: VecDeque<Prefix>,
+    /// Whose bans changed since somebody asked, if somebody does.
+    touched: Option<Vec<Prefix>>,
 }
 
 /// Shares by jail and standing, and the hits that they hold: kept, because counting them takes long.
@@ -77,6 +79,7 @@ impl Ledger {
             most,
             counts: Counts::default(),
             evidence: VecDeque::new(),
+            touched: None,
         }
     }
 
@@ -153,6 +156,35 @@ impl Ledger {
     /// When [`expire`](Ledger::expire) has something to do next.
     pub fn next_end(&self) -> Option<Timestamp> {
         self.ends.first().map(|(end, _)| *end)
+    }
+
+    /// Puts a ban in as it once was, less what is over by `now`, and less what waited for an answer: who
+    /// offends again is asked about again. Refused like a new one.
+    pub fn restore(&mut self, mut ban: Ban, now: Timestamp) -> Result<(), Refusal> {
+        self.touch(ban.offender);
+        ban.shares.retain(|it| !it.until.is_over(now) && it.standing != Standing::Asked);
+        for Share { jail, origin, until, standing, why } in ban.shares {
+            let order = Order::new(ban.offender, jail, origin, until);
+            let Why { address, hits, evidence } = why;
+            self.put(Order { address, standing, hits, evidence, ..order }, ban.since)?;
+        }
+        Ok(())
+    }
+
+    /// From now on keeps whose bans change, for [`take_touched`](Ledger::take_touched).
+    pub fn track(&mut self) {
+        self.touched = Some(Vec::new());
+    }
+
+    /// Whose bans changed since the last call, in order; some more than once.
+    pub fn take_touched(&mut self) -> Vec<Prefix> {
+        self.touched.as_mut().map(std::mem::take).unwrap_or_default()
+    }
+
+    fn touch(&mut self, offender: Prefix) {
+        if let Some(touched) = &mut self.touched {
+            touched.push(offender);
+        }
     }
 
     /// Enforces (`true`) or drops every share that waits with this standing.
@@ -299,6 +331,7 @@ impl Ledger {
         since: Timestamp,
         edit: impl FnOnce(&mut SmallVec<[Share; 1]>),
     ) -> Option<Change> {
+        self.touch(offender);
         let Ledger { bans, ends, counts, .. } = self;
         let ban = bans.entry(offender).or_insert_with(|| Ban {
             offender,

@@ -22,7 +22,7 @@ pub(super) struct Run {
     /// The configuration [default: /etc/portcullis/portcullis.toml if there is one]
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// At the end, take the firewall table away, and with it all bans
+    /// At the end, take the firewall table away; the store keeps the bans for the next start
     #[arg(long)]
     flush: bool,
 }

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::time::Duration;
 
 use crate::config::Plan;
-use crate::model::DurationWords;
+use crate::model::{DurationWords, Timestamp};
 
 /// Columns as wide as their widest cell, two spaces between.
 pub(super) fn table<const N: usize>(
@@ -48,6 +48,12 @@ pub(super) fn time(seconds: f64) -> String {
 /// In whole seconds, as durations are written.
 pub(super) fn span(span: Duration) -> String {
     DurationWords::For(Duration::from_secs(span.as_secs())).to_string()
+}
+
+/// A point in time, on the clock of this host.
+pub(super) fn moment(at: Timestamp) -> String {
+    let stamp = jiff::Timestamp::from_microsecond(at.0).unwrap_or_default();
+    stamp.to_zoned(jiff::tz::TimeZone::system()).strftime("%Y-%m-%d %H:%M:%S").to_string()
 }
 
 /// Bytes of a log line, for a terminal: what could move its cursor is escaped.

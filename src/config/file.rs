@@ -32,6 +32,9 @@ pub(super) struct Server {
     #[serde(deserialize_with = "workers")]
     pub(super) workers: usize,
     pub(super) control: Option<PathBuf>,
+    pub(super) state: Option<PathBuf>,
+    #[serde(deserialize_with = "history")]
+    pub(super) history: Option<Duration>,
     pub(super) filters: Option<Vec<PathBuf>>,
     pub(super) fail2ban_filters: Option<PathBuf>,
     pub(super) on_bad_filter: OnBadFilter,
@@ -264,6 +267,15 @@ fn bantime<'de, D: Deserializer<'de>>(from: D) -> Result<Option<DurationWords>, 
             "bantime is a time above zero, or `forever`; to ban nobody, set `enabled = false`",
         )),
         words => Ok(Some(words)),
+    }
+}
+
+fn history<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Duration>, D::Error> {
+    match DurationWords::deserialize(from)?.finite() {
+        Some(span) if !span.is_zero() => Ok(Some(span)),
+        _ => Err(serde::de::Error::custom(
+            "history is a time above zero and cannot be `forever`: the file stays bounded",
+        )),
     }
 }
 

@@ -3,6 +3,7 @@
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::Deserialize;
 
@@ -15,6 +16,7 @@ use crate::input::{Listener, Protocol, Sender, Senders};
 use crate::matcher::FilterId;
 use crate::model::{DurationWords, JailId, Place, Prefix, Trust, toml_problem};
 use crate::pipeline::Rules;
+use crate::store;
 
 /// A configuration, ready to run.
 #[derive(Debug)]
@@ -25,6 +27,8 @@ pub struct Plan {
     pub workers: usize,
     /// The control socket.
     pub control: PathBuf,
+    /// What outlives the daemon, and where; `None` is nothing.
+    pub store: Option<store::Settings>,
     /// Where syslog comes in.
     pub listeners: Vec<Listener>,
     /// Whether nobody asked for just these listeners.
@@ -178,6 +182,7 @@ impl Plan {
                 workers => workers,
             },
             control: file.server.control.unwrap_or_else(default_control),
+            store: store(file.server.state, file.server.history),
             listens_by_default: file.listen.is_empty(),
             listeners: source.listeners(file.listen)?,
             sender_prefixes,
@@ -224,6 +229,11 @@ impl Plan {
 
 pub(super) fn control(origin: &str, text: &str) -> Result<PathBuf, ConfigError> {
     Ok(read(origin, text)?.server.control.unwrap_or_else(default_control))
+}
+
+pub(super) fn state(origin: &str, text: &str) -> Result<Option<PathBuf>, ConfigError> {
+    let server = read(origin, text)?.server;
+    Ok(store(server.state, server.history).map(|store| store.path))
 }
 
 pub(super) fn filter_folders(origin: &str, text: &str) -> Result<Vec<PathBuf>, ConfigError> {
@@ -351,9 +361,28 @@ fn default_control() -> PathBuf {
     }
 }
 
+/// An empty `state` is none.
+fn store(state: Option<PathBuf>, history: Option<Duration>) -> Option<store::Settings> {
+    let path = state.or_else(default_state).filter(|path| !path.as_os_str().is_empty())?;
+    Some(store::Settings { path, keep: history.unwrap_or(DEFAULT_HISTORY) })
+}
+
+/// The system's for root; for others the state folder of the user (XDG).
+fn default_state() -> Option<PathBuf> {
+    if nix::unistd::geteuid().is_root() {
+        return Some("/var/lib/portcullis/state.db".into());
+    }
+    // The XDG base directory specification has relative paths ignored.
+    let folder = |name| std::env::var_os(name).map(PathBuf::from).filter(|it| it.is_absolute());
+    let state = folder("XDG_STATE_HOME")
+        .or_else(|| folder("HOME").map(|home| home.join(".local").join("state")))?;
+    Some(state.join("portcullis").join("state.db"))
+}
+
 /// The kernel's accept sets take 4096 ranges of a family; the rest is for this host's own.
 const MOST_NEVER: usize = 3_500;
 
+const DEFAULT_HISTORY: Duration = Duration::from_secs(90 * 86_400);
 const MOST_NAMES: usize = 100;
 const BANS_PER_MINUTE: usize = 1_000;
 const DEFAULT_PORT: u16 = 5514;

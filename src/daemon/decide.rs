@@ -14,7 +14,8 @@ use super::gate::{GateQueue, Snapshot};
 use super::intake::Seldom;
 use super::never::{Answer, Ask, Listed};
 use crate::ban::{
-    Change, Decided, Judge, MOST_BANS, NeverBan, Order, Origin, Reason, Refusal, Standing,
+    Ban, Change, Decided, Judge, MOST_BANS, NeverBan, Order, Origin, Past, Reason, Refusal,
+    Standing,
 };
 use crate::config::{Jail, Plan};
 use crate::control::{Request, Response};
@@ -24,6 +25,7 @@ use crate::host::Facts;
 use crate::metrics::Metrics;
 use crate::model::{Prefix, Timestamp, Trust, Until};
 use crate::pipeline::{Hit, Rules, Told};
+use crate::store::{Count, Event, Memory, Notes, Restored, What};
 
 /// Hits that arrived together.
 #[derive(Debug)]
@@ -67,6 +69,10 @@ pub(super) struct Decider {
     listed: Listed,
     asks: mpsc::Sender<Ask>,
     gate: GateQueue,
+    memory: Memory,
+    /// Events that were not handed to the memory yet.
+    events: Vec<Event>,
+    counts: Vec<Count>,
     metrics: Arc<Metrics>,
     shown: Instant,
     /// Offenders that may not be banned can offend without end.
@@ -76,13 +82,14 @@ pub(super) struct Decider {
 }
 
 impl Decider {
-    /// Takes over what the kernel still holds, and sends the gate its first snapshot.
+    /// Takes over what the store and the kernel hold, and hands it all to the kernel before it returns.
     pub(super) fn new(
         plan: &Plan,
         rules: Arc<Rules>,
         known: Known<'_>,
-        held: &[Held],
+        before: Before<'_>,
         gate: GateQueue,
+        memory: Memory,
         metrics: Arc<Metrics>,
     ) -> Decider {
         let addresses = plan.never_ban.addresses.iter();
@@ -101,13 +108,23 @@ impl Decider {
             listed,
             asks,
             gate,
+            memory,
+            events: Vec::new(),
+            counts: Vec::new(),
             metrics,
             shown: Instant::now(),
             complaint: Seldom::default(),
             complaints: Default::default(),
         };
-        decider.adopt(held, Timestamp::now());
+        let now = Timestamp::now();
+        decider.restore(before.restored, now);
+        decider.adopt(before.held, now);
+        decider.remember();
         decider.gate.send_snapshot(decider.snapshot());
+        // Nothing is read before the gate is as down as it was.
+        if !decider.gate.wait(PATIENCE) {
+            tracing::error!("the kernel has not taken all bans yet; going on");
+        }
         decider.show();
         decider
     }
@@ -142,10 +159,12 @@ impl Decider {
                     () = tokio::time::sleep(self.nap()) => {}
                 }
                 self.expire();
+                self.remember();
                 self.metrics.hits_queue.set(inputs.hits.len());
             }
         });
         self.gate.finish(self.snapshot());
+        self.remember();
         Ok(())
     }
 
@@ -176,7 +195,7 @@ impl Decider {
         let held_before = self.judge.breaker.tripped();
         self.judge.hit(hit, Timestamp::now(), &mut |it| decided.push(it));
         for it in decided {
-            changes.extend(self.decided(it));
+            changes.extend(self.decided(it, hit));
         }
         if held_before.is_none() && self.judge.breaker.tripped().is_some() {
             self.metrics.breaker_tripped.set(1);
@@ -188,10 +207,12 @@ impl Decider {
         }
     }
 
-    fn decided(&mut self, decided: Decided) -> Option<Change> {
+    fn decided(&mut self, decided: Decided, hit: &Hit) -> Option<Change> {
         match decided {
             Decided::Imposed { jail, offender, address, standing, is_new, change, .. } => {
                 self.metrics.ban_imposed(&jail, Origin::Hits);
+                self.note(change, &jail, Origin::Hits, Some(hit), Timestamp::now());
+                self.count(offender, &jail);
                 match (standing, is_new) {
                     (_, false) => {}
                     (Standing::Enforced, _) => tracing::info!(%jail, %offender, "banned"),
@@ -271,6 +292,7 @@ impl Decider {
         let never = never_ban(&self.configured, &self.facts, &self.listed);
         let changes = self.judge.ledger.set_never(never);
         for change in &changes {
+            self.note_lift(*change, NEVER, Timestamp::now());
             match change {
                 Change::Lift { offender } => tracing::warn!(
                     %offender, "lifted: on the never-ban list by now, or holds somebody who is"
@@ -284,15 +306,104 @@ impl Decider {
         self.gate.send(changes, None);
     }
 
+    /// What the store remembers. Those who are never banned by now are forgotten there, too.
+    fn restore(&mut self, restored: Restored, now: Timestamp) {
+        let mut refused = Vec::new();
+        for ban in restored.bans {
+            let offender = ban.offender;
+            if let Err(refusal) = self.judge.ledger.restore(ban, now) {
+                tracing::warn!("not restored: {refusal}");
+                refused.push((offender, None));
+            }
+        }
+        self.memory.note(Notes { bans: refused, ..Notes::default() });
+        for Count { offender, jail, bans, last } in restored.counts {
+            let jail = (!jail.is_empty()).then_some(jail);
+            self.judge.history.restore(Past { offender, jail, bans, quiet_since: last });
+        }
+        self.judge.ledger.track();
+    }
+
+    /// What the kernel holds and the store does not, or not for so long: the later end counts.
     fn adopt(&mut self, held: &[Held], now: Timestamp) {
         for Held { offender, left } in held {
             let until = left.map_or(Until::Forever, |left| Until::At(now.after(left)));
+            if self
+                .judge
+                .ledger
+                .get(*offender)
+                .and_then(Ban::enforced)
+                .is_some_and(|it| !is_later(until, it))
+            {
+                continue;
+            }
             let (jail, origin): (Arc<str>, _) = ("kernel".into(), Origin::Kernel);
             let order = Order::new(*offender, Arc::clone(&jail), origin, until);
             match self.judge.ledger.impose(order, now) {
-                Ok(_) => self.metrics.ban_imposed(&jail, origin),
+                Ok(change) => {
+                    self.note(change, &jail, origin, None, now);
+                    self.metrics.ban_imposed(&jail, origin);
+                }
                 Err(refusal) => tracing::warn!("not taken over from the kernel: {refusal}"),
             }
+        }
+    }
+
+    /// How often he was banned by now, for the store.
+    fn count(&mut self, offender: Prefix, jail: &Arc<str>) {
+        for jail in [None, Some(jail)] {
+            if let Some(past) = self.judge.history.past(offender, jail) {
+                let Past { offender, jail, bans, quiet_since: last } = past;
+                let jail = jail.unwrap_or_else(|| "".into());
+                self.counts.push(Count { offender, jail, bans, last });
+            }
+        }
+    }
+
+    /// A line of history, if somebody was banned, or for longer.
+    fn note(
+        &mut self,
+        change: Option<Change>,
+        jail: &str,
+        origin: Origin,
+        hit: Option<&Hit>,
+        at: Timestamp,
+    ) {
+        let (what, offender, until) = match change {
+            None | Some(Change::Lift { .. }) => return,
+            Some(Change::Impose { offender, until }) => (What::Ban, offender, until),
+            Some(Change::Extend { offender, until }) => (What::Extend, offender, until),
+        };
+        let (sender, user) = (hit.map(|hit| hit.speaker.address), hit.and_then(|hit| hit.user));
+        let jail = jail.into();
+        self.events.push(Event { at, what, offender, jail, origin, until, sender, user });
+    }
+
+    fn note_lift(&mut self, change: Change, jail: &str, at: Timestamp) {
+        let (offender, until) = match change {
+            Change::Lift { offender } => (offender, Until::At(at)),
+            Change::Impose { offender, until } | Change::Extend { offender, until } => {
+                (offender, until)
+            }
+        };
+        let (what, jail, origin) = (What::Lift, jail.into(), Origin::Manual);
+        let (sender, user) = (None, None);
+        self.events.push(Event { at, what, offender, jail, origin, until, sender, user });
+    }
+
+    /// Hands what changed to the store.
+    fn remember(&mut self) {
+        let mut touched = self.judge.ledger.take_touched();
+        if touched.len() > 1 {
+            touched.sort_unstable();
+            touched.dedup();
+        }
+        let bans = touched.into_iter().map(|it| (it, self.judge.ledger.get(it).cloned())).collect();
+        let events = std::mem::take(&mut self.events);
+        let counts = std::mem::take(&mut self.counts);
+        self.memory.note(Notes { bans, events, counts });
+        if self.memory.wants_snapshot() {
+            self.memory.send_snapshot(self.judge.ledger.bans().cloned().collect());
         }
     }
 
@@ -329,6 +440,7 @@ impl Decider {
                 tracing::warn!("{sessions} sessions of fail2ban's filters made room for others");
             });
         }
+        self.metrics.show_store(self.memory.figures());
         self.shown = Instant::now();
     }
 }
@@ -348,6 +460,26 @@ fn never_ban(configured: &[(Prefix, Reason)], facts: &Facts, listed: &Listed) ->
             .chain(listed.files.iter().map(|it| (*it, Reason::File))),
     )
 }
+
+/// What there was before this daemon.
+pub(super) struct Before<'a> {
+    pub(super) restored: Restored,
+    pub(super) held: &'a [Held],
+}
+
+/// Whether the kernel's end is later than the ledger's. It counts in jiffies, and reading takes time.
+fn is_later(kernels: Until, ours: Until) -> bool {
+    match (kernels, ours) {
+        (Until::At(kernels), Until::At(ours)) => kernels > ours.after(Duration::from_secs(1)),
+        (kernels, ours) => kernels > ours,
+    }
+}
+
+/// In the history, as the jail of what the never-ban list lifted.
+const NEVER: &str = "never_ban";
+
+/// For the kernel to take all bans at the start.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Gauges are set so often.
 const SHOW_EVERY: Duration = Duration::from_millis(250);

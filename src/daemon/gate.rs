@@ -45,6 +45,8 @@ enum Work {
     Changes(Vec<Change>, Option<Instant>),
     Snapshot(Snapshot),
     Never(Vec<Prefix>),
+    /// All that came before is done, well or badly.
+    Tell(SyncSender<()>),
     /// The last of all: done if something before it was lost or failed.
     Last(Snapshot),
 }
@@ -81,6 +83,15 @@ impl GateQueue {
     /// Hands over everything. Answers a call of [`is_stale`](GateQueue::is_stale).
     pub(super) fn send_snapshot(&self, snapshot: Snapshot) {
         self.queue(Work::Snapshot(snapshot));
+    }
+
+    /// Waits until all that was handed over has reached the kernel, or was refused: whether it did in
+    /// time.
+    pub(super) fn wait(&self, limit: Duration) -> bool {
+        let (done, told) = sync_channel(1);
+        self.metrics.enforce_queue.change(1);
+        _ = self.work.send(Work::Tell(done)); // the thread is gone only when it has panicked
+        told.recv_timeout(limit).is_ok()
     }
 
     /// Whether a snapshot is wanted; asked once, the answer is forgotten.
@@ -150,6 +161,10 @@ impl Gate {
             self.done_one();
             let result = match work {
                 Work::Last(_) if !self.state.stale.load(Ordering::Relaxed) => Ok(()),
+                Work::Tell(done) => {
+                    _ = done.send(()); // who asked may have lost patience
+                    Ok(())
+                }
                 Work::Never(never) => self.backend.set_never(&never),
                 Work::Snapshot(snapshot) | Work::Last(snapshot) => {
                     self.backend.sync(&snapshot.bans, &snapshot.never, Timestamp::now())

@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use super::open::Sockets;
 use crate::config::Plan;
-use crate::control::{BanRow, JailRow, ListenerRow, SkippedRow, Status};
+use crate::control::{BanRow, JailRow, ListenerRow, SkippedRow, Status, StoreRow};
 use crate::metrics::{Metrics, Tally};
 use crate::model::{JailId, Timestamp, Trust};
 use crate::pipeline::Rules;
+use crate::store::Figures;
 use crate::syslog::Dialect;
 
 /// The daemon's figures and what does not change while it runs.
@@ -16,6 +17,7 @@ pub(super) struct Facade {
     fixed: Status,
     dropped: Vec<Option<Tally>>,
     metrics: Arc<Metrics>,
+    store: Arc<Figures>,
 }
 
 impl Facade {
@@ -26,6 +28,7 @@ impl Facade {
         enforcing: bool,
         enforcement: &str,
         metrics: &Arc<Metrics>,
+        store: Arc<Figures>,
     ) -> Facade {
         let mut listeners = Vec::new();
         let mut dropped = Vec::new();
@@ -61,6 +64,7 @@ impl Facade {
             config: plan.origin.clone(),
             enforcing,
             enforcement: enforcement.to_owned(),
+            store: StoreRow::default(),
             listeners,
             metrics: format!("http://{metrics_at}/metrics"),
             filters,
@@ -70,7 +74,7 @@ impl Facade {
             skipped: skipped.collect(),
             never_ban: 0,
         };
-        Facade { fixed, dropped, metrics: Arc::clone(metrics) }
+        Facade { fixed, dropped, metrics: Arc::clone(metrics), store }
     }
 
     pub(super) fn status(&self, bans: &[BanRow]) -> Status {
@@ -86,9 +90,25 @@ impl Facade {
         for (listener, dropped) in status.listeners.iter_mut().zip(&self.dropped) {
             listener.dropped = dropped.as_ref().map(Tally::get);
         }
+        status.store = self.store();
         status.never_ban = self.metrics.never_ban.get() as usize;
         status.counts = self.counts(bans.len());
         status
+    }
+
+    fn store(&self) -> StoreRow {
+        let store = &self.store;
+        let queued = store.queued();
+        StoreRow {
+            working: store.is_working(),
+            said: store.said(),
+            commits: store.commits(),
+            failures: store.failures(),
+            stale: store.stale(),
+            history_lost: store.lost(),
+            pending: queued + store.pending(),
+            bytes: store.bytes(),
+        }
     }
 
     fn counts(&self, bans: usize) -> BTreeMap<String, u64> {

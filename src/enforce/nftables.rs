@@ -10,6 +10,7 @@ mod dump;
 mod element;
 mod error;
 mod expression;
+mod known;
 mod layout;
 mod message;
 mod never;
@@ -31,6 +32,7 @@ use crate::ban::Change;
 use crate::model::{Prefix, Timestamp, Until};
 use dump::Fingerprint;
 use element::{Abilities, Step};
+use known::Known;
 use layout::BanSet;
 use never::Never;
 use objects::Objects;
@@ -84,6 +86,8 @@ pub struct Gate {
     ownership: Ownership,
     written: Option<Fingerprint>,
     seen_generation: Option<u32>,
+    /// What the kernel held when the gate was opened: to read it again would take half of a start.
+    known: Option<Known>,
 }
 
 impl Gate {
@@ -104,10 +108,14 @@ impl Gate {
             ownership: Ownership::Shared(Reason::NotAllowed),
             written: None,
             seen_generation: None,
+            known: None,
         };
         gate.establish()?;
         gate.abilities = gate.find_abilities()?;
-        let held = gate.held()?;
+        let known = Known::read(&mut gate.link, &gate.table, &gate.sets);
+        let known = known.map_err(|refusal| gate.explain(refusal))?;
+        let held = known.held();
+        gate.known = Some(known);
         Ok((gate, held))
     }
 
@@ -141,8 +149,13 @@ impl Gate {
         if !self.is_intact()? {
             self.establish()?;
         }
-        let held = dump::bans(&mut self.link, &self.table, &self.sets);
-        let held = held.map_err(|refusal| self.explain(refusal))?;
+        let generation = dump::generation(&mut self.link);
+        let generation = generation.map_err(|refusal| self.explain(refusal))?;
+        let held = match self.known.take().and_then(|known| known.if_still(generation)) {
+            Some(held) => held,
+            None => dump::bans(&mut self.link, &self.table, &self.sets)
+                .map_err(|refusal| self.explain(refusal))?,
+        };
         let plan = Plan::for_state(&held, bans, now);
         self.carry_out(&plan, Some(&never), usize::MAX)
     }

@@ -27,6 +27,7 @@ mod rsyslog; // what real senders send
 mod senders; // whose word bans
 mod spoof; // the wrong address is never banned
 mod startup; // refused, with the right words
+mod state; // what outlives the daemon
 mod streams; // TCP: framing, limits
 mod syslog; // the corpora
 mod wire; // namespaces and packets for `nftables`

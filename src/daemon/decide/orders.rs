@@ -43,6 +43,7 @@ impl Decider {
             Err(refusal) => Response::Error(refusal.to_string()),
             Ok(change) => {
                 tracing::info!(%jail, offender = %target, "banned by order");
+                self.note(change, &jail, origin, None, now);
                 self.metrics.ban_imposed(&jail, origin);
                 self.gate.send(change.into_iter().collect(), None);
                 self.show();
@@ -75,6 +76,10 @@ impl Decider {
             (None, None) => self.judge.ledger.lift_all(),
             (None, Some(jail)) => self.judge.ledger.lift_jail(jail),
         };
+        let now = Timestamp::now();
+        for change in &changes {
+            self.note_lift(*change, jail.unwrap_or("manual"), now);
+        }
         // Those who were not enforced are free without a change.
         let gone = held(self);
         let mut lifted: BTreeSet<_> = before.difference(&gone).copied().collect();
