@@ -31,6 +31,7 @@ bench: bench-packages fail2ban ## Measure, beside rivals
 	$(CARGO) bench --features rivals --bench matching
 	$(CARGO) bench --features rivals --bench fail2ban
 	$(CARGO) bench --features rivals --bench ingest
+	$(CARGO) bench --bench decide
 
 demo: ## See a gate fall, in namespaces of its own; needs no root
 	$(CARGO) run --release -- demo

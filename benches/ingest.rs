@@ -203,7 +203,7 @@ impl Daemon {
             std::env::temp_dir().join(format!("portcullis-ingest-{}.sock", std::process::id()));
         let config = folder.join("portcullis.toml");
         let text = format!(
-            "[server]\nworkers = 1\ncontrol = {:?}\nfilters = []\n\
+            "[server]\nworkers = 1\nstate = \"\"\ncontrol = {:?}\nfilters = []\n\
              [[listen]]\nprotocol = \"udp\"\naddress = \"127.0.0.1:0\"\n\
              [[listen]]\nprotocol = \"tcp\"\naddress = \"127.0.0.1:0\"\n\
              [firewall]\nbackend = \"observe\"\n[metrics]\nlisten = \"127.0.0.1:0\"\n",

@@ -2,10 +2,12 @@
 //! things are shown.
 
 mod bans;
+mod breaker;
 mod check;
 mod demo;
 mod explain;
 mod filters;
+mod history;
 mod lines;
 mod migrate;
 mod replay;
@@ -43,6 +45,12 @@ enum Command {
     Ban(bans::Ban),
     /// Lift bans
     Unban(bans::Unban),
+    /// Show who was banned, when, and for what
+    History(history::History),
+    /// Show who was banned most: offenders, users, senders, prefixes
+    Top(history::Top),
+    /// Show the breaker, and release or drop the bans that it holds back
+    Breaker(breaker::Breaker),
     /// Show what happens to log lines, one by one
     Explain(explain::Explain),
     /// Run log files through the daemon's own pipeline, on their own clock
@@ -65,6 +73,9 @@ impl Arguments {
             Command::Bans(command) => command.run(),
             Command::Ban(command) => command.run(),
             Command::Unban(command) => command.run(),
+            Command::History(command) => command.run(),
+            Command::Top(command) => command.run(),
+            Command::Breaker(command) => command.run(),
             Command::Explain(command) => command.run(),
             Command::Replay(command) => command.run(),
             Command::Filters(command) => command.run(),
@@ -105,5 +116,6 @@ Examples:
   portcullis bans                               who is out?
   portcullis ban 203.0.113.7 --for 1d           keep somebody out
   portcullis unban 203.0.113.7                  let him in again
+  portcullis history 203.0.113.7                what did he do?
   portcullis explain /var/log/auth.log          what does it make of these lines?
   portcullis demo                               see it work, without root";

@@ -8,7 +8,7 @@ mod file;
 mod jails;
 mod plan;
 
-pub use plan::{Backend, Firewall, Jail, JailFilter, JailScope, Plan, Skipped, Verdict};
+pub use plan::{Backend, Firewall, Jail, JailFilter, Never, Plan, Skipped, Verdict};
 
 use std::path::{Path, PathBuf};
 
@@ -90,6 +90,12 @@ pub fn load(path: Option<&Path>) -> Result<Plan, ConfigError> {
 pub fn control(path: Option<&Path>) -> Result<PathBuf, ConfigError> {
     let (origin, text) = text(path)?;
     plan::control(&origin, &text)
+}
+
+/// Where the daemon that runs with the configuration at `path` keeps its state; `None` is nowhere.
+pub fn state(path: Option<&Path>) -> Result<Option<PathBuf>, ConfigError> {
+    let (origin, text) = text(path)?;
+    plan::state(&origin, &text)
 }
 
 /// Where the configuration at `path` has its filters.

@@ -10,6 +10,7 @@ pub use client::{Client, ClientError};
 pub use server::{ClaimError, Claimed, serve};
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
@@ -42,6 +43,21 @@ pub enum Request {
         /// Only what this jail holds.
         jail: Option<String>,
     },
+    /// How the breaker is, or what becomes of the bans that it holds back.
+    Breaker {
+        /// Only shown when not said.
+        order: Option<BreakerOrder>,
+    },
+}
+
+/// What becomes of the bans that the breaker holds back. Either closes it again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum BreakerOrder {
+    /// They are enforced.
+    Release,
+    /// They are forgotten.
+    Drop,
 }
 
 /// What the daemon answers.
@@ -56,6 +72,8 @@ pub enum Response {
     Banned(BanRow),
     /// To [`Request::Unban`]: who is free now, or banned for a shorter time.
     Lifted(Vec<Prefix>),
+    /// To [`Request::Breaker`].
+    Breaker(BreakerRow),
     /// It was not done.
     Error(String),
 }
@@ -84,6 +102,50 @@ pub struct ShareRow {
     pub origin: String,
     /// Until when; `null` is for ever.
     pub until: Option<f64>,
+    /// `enforced`, `dry_run`, `held` (by the breaker) or `asked` (never_ban.command is).
+    pub standing: String,
+    /// Why, where one offender was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub why: Option<WhyRow>,
+}
+
+/// Why a jail banned somebody, as shown.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct WhyRow {
+    /// So many hits were counted.
+    pub hits: u32,
+    /// The address that offended last.
+    pub address: Option<IpAddr>,
+    /// The last hits, oldest first, as far as they are kept.
+    pub evidence: Vec<EvidenceRow>,
+}
+
+/// One hit, as shown.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct EvidenceRow {
+    /// When, seconds since the epoch.
+    pub time: f64,
+    /// Who reported it.
+    pub sender: IpAddr,
+    /// The address that it names.
+    pub offender: IpAddr,
+    /// The user that it names.
+    pub user: Option<String>,
+    /// The beginning of the line's text.
+    pub line: String,
+}
+
+/// The breaker, as shown.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct BreakerRow {
+    /// Since when it holds bans back, seconds since the epoch; `null` when it does not.
+    pub tripped: Option<f64>,
+    /// So many wait.
+    pub held: usize,
+    /// So many were released or dropped by this order.
+    pub settled: usize,
+    /// It trips above so many; 0 is never.
+    pub bans_per_minute: usize,
 }
 
 /// The daemon at a glance.
@@ -101,6 +163,8 @@ pub struct Status {
     pub enforcing: bool,
     /// By what, or why not, in words.
     pub enforcement: String,
+    /// What outlives the daemon.
+    pub store: StoreRow,
     /// Where it listens.
     pub listeners: Vec<ListenerRow>,
     /// Where the metrics are.
@@ -117,6 +181,27 @@ pub struct Status {
     pub skipped: Vec<SkippedRow>,
     /// Entries of the never-ban list.
     pub never_ban: usize,
+}
+
+/// The store, as shown.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct StoreRow {
+    /// Whether what is decided is also remembered.
+    pub working: bool,
+    /// Where, or why not, in words.
+    pub said: String,
+    /// Transactions written.
+    pub commits: u64,
+    /// Transactions, and openings of the file, that failed.
+    pub failures: u64,
+    /// Times that the queue was full.
+    pub stale: u64,
+    /// Lines of history that found no room.
+    pub history_lost: u64,
+    /// What waits for the next transaction; 0 when all is written.
+    pub pending: u64,
+    /// Bytes of the file.
+    pub bytes: u64,
 }
 
 /// One listener, as shown.

@@ -4,7 +4,8 @@
 //! ```text
 //! udp threads ─┐
 //!              ├─ hits → decide thread → changes → enforce thread → kernel
-//! tcp tasks ───┘            ↑ orders (control), facts (host)
+//! tcp tasks ───┘            ↑       └→ notes → store thread → disk
+//!                   orders (control), facts (host)
 //! ```
 
 mod open; // what can be refused: ports, the firewall, the control socket
@@ -13,6 +14,7 @@ mod datagrams; // a UDP thread
 mod streams; // TCP tasks
 mod intake; // bytes → hits, for both
 mod decide; // the decide thread
+mod never; // names, files and the command of the never-ban list
 mod gate; // the enforce thread
 mod orders; // the control socket's orders
 mod status; // what `status` shows
@@ -29,6 +31,8 @@ use crate::enforce::nftables::GateError;
 use crate::host::HostError;
 use crate::input::BindError;
 use crate::input::udp::UdpError;
+use crate::model::Timestamp;
+use crate::store;
 use open::{Enforcement, Sockets};
 pub use privileges::{PrivilegeError, become_user};
 
@@ -94,10 +98,13 @@ pub fn run(plan: Plan, options: Options) -> Result<(), DaemonError> {
     let sockets = Sockets::open(&plan)?;
     let enforcement = Enforcement::open(&plan.firewall)?;
 
+    let memory = store::open(plan.store.as_ref(), Timestamp::now());
+    let remembering = Arc::clone(memory.figures());
+
     let listening = banner::listening(&sockets);
     let metrics = sockets.metrics.local_addr().unwrap_or(plan.metrics);
     let described = enforcement.described.clone();
-    let opened = start::Opened { claimed, sockets, enforcement };
+    let opened = start::Opened { claimed, sockets, enforcement, memory };
     let running = start::start(&plan, &rules, opened, options)?;
     banner::print(&banner::Facts {
         listening: &listening,
@@ -108,6 +115,7 @@ pub fn run(plan: Plan, options: Options) -> Result<(), DaemonError> {
         jails: plan.jails.len(),
         origin: &plan.origin,
         enforcement: &described,
+        memory: &remembering.said(),
     });
     let outcome = running.wait();
     running.stop();

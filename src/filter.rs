@@ -62,6 +62,8 @@ pub struct Pattern {
     pub exact: Hir,
     /// A superset of `exact` that is cheap in an automaton, without the leading `^`.
     pub gate: Hir,
+    /// A hit counts for so many.
+    pub weight: u16,
     /// The samples that came with it.
     pub samples: Vec<Sample>,
     /// Where its `regex` stands.

@@ -17,6 +17,7 @@ pub mod pipeline; // Worker: parse and match joined, the only copy
 pub mod detect; // hits → offences: sliding windows
 pub mod ban; // offences → the ledger → changes
 pub mod enforce; // changes → the kernel
+pub mod store; // bans and history on disk, and back
 pub mod control; // orders over a unix socket
 pub mod host; // this host's own addresses, never banned
 pub mod metrics; // every metric once; the HTTP endpoint

@@ -51,6 +51,12 @@ pub struct Scratch {
     /// Gates that the line opened, in order.
     opened: Vec<u32>,
     exact: ExactScratch,
+    /// By gate: what the exact checks said.
+    checks: Vec<Checks>,
+    checked: Checks,
+    /// Gates that are to be doubted, and how often those were wrong since.
+    doubtful: Vec<u32>,
+    wrong: u32,
 }
 
 #[derive(Debug)]
@@ -59,6 +65,24 @@ struct Rule {
     /// The pattern's place in its filter's list; `None` for an ignore pattern.
     pattern: Option<u16>,
     exact: Exact,
+}
+
+/// How the exact checks of a pattern went.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Checks {
+    /// It matched.
+    pub held: u64,
+    /// The gate had opened for nothing.
+    pub failed: u64,
+}
+
+/// Whose exact checks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Checked {
+    /// A native filter's pattern; `None` for one of its ignores.
+    Native(FilterId, Option<u16>),
+    /// fail2ban's.
+    Foreign(ForeignGate),
 }
 
 /// Whose an opened gate is, when it is one of fail2ban's.
@@ -111,6 +135,10 @@ impl Matcher {
             caches: self.gates.caches(),
             opened: Vec::with_capacity(64),
             exact: ExactScratch::default(),
+            checks: vec![Checks::default(); self.rules.len() + self.foreign_gates.len()],
+            checked: Checks::default(),
+            doubtful: Vec::with_capacity(self.rules.len() + self.foreign_gates.len()),
+            wrong: 0,
         }
     }
 
@@ -142,14 +170,54 @@ impl Matcher {
         }
     }
 
-    /// The opened gates of fail2ban's filters, filter by filter.
+    /// The gates of fail2ban's filters that the last scan opened, filter by filter.
     pub fn foreign<'s>(
-        &self,
+        &'s self,
         scratch: &'s Scratch,
-    ) -> impl Iterator<Item = ForeignGate> + use<'s, '_> {
+    ) -> impl Iterator<Item = (u32, ForeignGate)> + 's {
         let native = self.rules.len();
         let first = scratch.opened.partition_point(|gate| (*gate as usize) < native);
-        scratch.opened[first..].iter().map(move |gate| self.foreign_gates[*gate as usize - native])
+        let opened = scratch.opened[first..].iter();
+        opened.map(move |gate| (*gate, self.foreign_gates[*gate as usize - native]))
+    }
+
+    /// Notes what the exact check of a gate's pattern said. Gates that are wrong too often open from
+    /// then on only where all of the pattern was seen.
+    pub fn note(&self, scratch: &mut Scratch, gate: u32, matches: bool) {
+        let Checks { held, failed } = &mut scratch.checks[gate as usize];
+        if matches {
+            *held += 1;
+            scratch.checked.held += 1;
+            return;
+        }
+        *failed += 1;
+        scratch.checked.failed += 1;
+        if *failed >= DOUBT && *failed / DOUBT_SHARE >= *held {
+            self.doubt(scratch, gate);
+        }
+    }
+
+    /// Several at once, because what the automaton had built is built anew for it.
+    #[cold]
+    fn doubt(&self, scratch: &mut Scratch, gate: u32) {
+        if !scratch.doubtful.contains(&gate) {
+            scratch.doubtful.push(gate);
+        }
+        scratch.wrong += 1;
+        if scratch.wrong >= WRONG {
+            scratch.wrong = 0;
+            self.gates.doubt(&scratch.doubtful, &mut scratch.caches);
+            scratch.doubtful.clear();
+        }
+    }
+
+    /// How the exact checks of each pattern went, as far as any was made: native ones by filter and
+    /// pattern (`None` for an ignore pattern), then fail2ban's.
+    pub fn checks(&self, scratch: &Scratch) -> Vec<(Checked, Checks)> {
+        let native = self.rules.iter().map(|rule| Checked::Native(rule.filter, rule.pattern));
+        let all = native.chain(self.foreign_gates.iter().map(|gate| Checked::Foreign(*gate)));
+        let made = |(_, checks): &(Checked, Checks)| checks.held + checks.failed > 0;
+        all.zip(scratch.checks.iter().copied()).filter(made).collect()
     }
 
     /// The name of a filter.
@@ -190,6 +258,11 @@ impl Scratch {
         self.caches.sum(Cache::bytes)
     }
 
+    /// How all exact checks went.
+    pub fn checked(&self) -> Checks {
+        self.checked
+    }
+
     /// Exact checks of native patterns that were given up; none should ever be.
     pub fn given_up(&self) -> u64 {
         self.exact.given_up
@@ -214,6 +287,12 @@ impl Scratch {
 /// What a thread keeps of the automaton, unless the configuration says otherwise: above the working
 /// set of any traffic seen; when full it forgets what is rare, and counts that.
 pub const CACHE_BYTES: usize = 32 << 20;
+
+/// A gate is believed until it was wrong so often, and so many times as often as it was right.
+const DOUBT: u64 = 32;
+const DOUBT_SHARE: u64 = 2;
+/// Doubts are acted upon together, after so many wrong openings of doubtful gates.
+const WRONG: u32 = 2_000;
 
 /// `/usr/sbin/sshd` is `sshd`; `postfix/smtpd` stays.
 fn base_name(program: &[u8]) -> &[u8] {

@@ -20,6 +20,7 @@ use metrics_exporter_prometheus::{
 
 use crate::ban::Origin;
 use crate::model::JailId;
+use crate::store::Figures;
 use crate::syslog::Dialect;
 
 /// All handles of one daemon.
@@ -56,6 +57,14 @@ pub struct Metrics {
     pub refused_never: Tally,
     /// Offences for which the ledger had no room.
     pub refused_full: Tally,
+    /// Bans made without the answer of `never_ban.command`.
+    pub never_unasked: Tally,
+    /// 1 while the breaker holds bans back.
+    pub breaker_tripped: Level,
+    /// Shares of bans that the breaker holds back.
+    pub bans_held: Level,
+    /// Shares of bans of jails that only try.
+    pub bans_dry_run: Level,
     /// Offenders watched.
     pub watched: Level,
     /// Offenders that made room for others.
@@ -84,10 +93,17 @@ pub struct Metrics {
     pub logs_displaced: Tally,
     /// Sessions of fail2ban's filters that made room for others.
     pub sessions_displaced: Tally,
-    /// Times that an automaton's cache was full and began anew.
+    /// Times that an automaton's cache was full and forgot what was rare.
     pub automaton_clears: Tally,
+    /// States that automata built.
+    pub automaton_built: Tally,
+    /// Exact checks of patterns whose gate had opened.
+    pub exact_checks: Tally,
+    /// Exact checks that failed: the gate had opened for nothing.
+    pub exact_checks_failed: Tally,
     /// Jails that do not run because their filters do not load.
     pub jails_skipped: Level,
+    store: Store,
     bans: Mutex<Bans>,
     kernel_dropped: Mutex<HashMap<String, Tally>>,
 }
@@ -99,6 +115,19 @@ impl std::fmt::Debug for Recorder {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Recorder")
     }
+}
+
+/// What the store counts, shown.
+#[derive(Debug)]
+struct Store {
+    commits: Tally,
+    failures: Tally,
+    stale: Tally,
+    lost: Tally,
+    queue: Level,
+    pending: Level,
+    bytes: Level,
+    working: Level,
 }
 
 #[derive(Debug, Default)]
@@ -154,6 +183,10 @@ impl Metrics {
             hits_self: spared("self"),
             refused_never: spared("never_ban"),
             refused_full: spared("ledger_full"),
+            never_unasked: Tally::new(counter!(NEVER_UNASKED)),
+            breaker_tripped: Level::new(gauge!(BREAKER_TRIPPED)),
+            bans_held: Level::new(gauge!(BANS_HELD)),
+            bans_dry_run: Level::new(gauge!(BANS_DRY_RUN)),
             watched: Level::new(gauge!(WATCHED)),
             displaced: Tally::new(counter!(DISPLACED)),
             never_ban: Level::new(gauge!(NEVER_BAN)),
@@ -169,7 +202,20 @@ impl Metrics {
             logs_displaced: Tally::new(counter!(LOGS_DISPLACED)),
             sessions_displaced: Tally::new(counter!(SESSIONS_DISPLACED)),
             automaton_clears: Tally::new(counter!(AUTOMATON_CLEARS)),
+            automaton_built: Tally::new(counter!(AUTOMATON_BUILT)),
+            exact_checks: Tally::new(counter!(EXACT_CHECKS)),
+            exact_checks_failed: Tally::new(counter!(EXACT_CHECKS_FAILED)),
             jails_skipped: Level::new(gauge!(JAILS_SKIPPED)),
+            store: Store {
+                commits: Tally::new(counter!(STORE_COMMITS)),
+                failures: Tally::new(counter!(STORE_FAILURES)),
+                stale: Tally::new(counter!(STORE_STALE)),
+                lost: Tally::new(counter!(STORE_LOST)),
+                queue: Level::new(gauge!(STORE_QUEUE)),
+                pending: Level::new(gauge!(STORE_PENDING)),
+                bytes: Level::new(gauge!(STORE_BYTES)),
+                working: Level::new(gauge!(STORE_WORKING)),
+            },
             bans: Mutex::default(),
             kernel_dropped: Mutex::default(),
         }
@@ -224,6 +270,18 @@ impl Metrics {
         }
     }
 
+    /// Takes over the store's figures. One thread at a time.
+    pub fn show_store(&self, figures: &Figures) {
+        self.store.commits.raise_to(figures.commits());
+        self.store.failures.raise_to(figures.failures());
+        self.store.stale.raise_to(figures.stale());
+        self.store.lost.raise_to(figures.lost());
+        self.store.queue.set(figures.queued() as usize);
+        self.store.pending.set(figures.pending() as usize);
+        self.store.bytes.set(figures.bytes() as usize);
+        self.store.working.set(usize::from(figures.is_working()));
+    }
+
     /// The exposition in Prometheus' text format.
     pub fn render(&self) -> String {
         self.recorder.1.run_upkeep();
@@ -245,6 +303,10 @@ const WATCHED: &str = "portcullis_offenders_watched";
 const DISPLACED: &str = "portcullis_offenders_displaced_total";
 const BANS: &str = "portcullis_bans";
 const BANS_TOTAL: &str = "portcullis_bans_total";
+const NEVER_UNASKED: &str = "portcullis_never_ban_unasked_total";
+const BREAKER_TRIPPED: &str = "portcullis_breaker_tripped";
+const BANS_HELD: &str = "portcullis_bans_held";
+const BANS_DRY_RUN: &str = "portcullis_bans_dry_run";
 const NEVER_BAN: &str = "portcullis_never_ban_entries";
 const ENFORCE_QUEUE: &str = "portcullis_enforce_queue_changes";
 const ENFORCE_STALE: &str = "portcullis_enforce_stale_total";
@@ -256,10 +318,21 @@ const GATE_PACKETS: &str = "portcullis_gate_dropped_packets_total";
 const GATE_BYTES: &str = "portcullis_gate_dropped_bytes_total";
 const AUTOMATON_BYTES: &str = "portcullis_automaton_bytes";
 const AUTOMATON_CLEARS: &str = "portcullis_automaton_clears_total";
+const AUTOMATON_BUILT: &str = "portcullis_automaton_states_built_total";
+const EXACT_CHECKS: &str = "portcullis_exact_checks_total";
+const EXACT_CHECKS_FAILED: &str = "portcullis_exact_checks_failed_total";
 const GIVEN_UP: &str = "portcullis_exact_checks_given_up_total";
 const LOGS_DISPLACED: &str = "portcullis_logs_displaced_total";
 const SESSIONS_DISPLACED: &str = "portcullis_sessions_displaced_total";
 const JAILS_SKIPPED: &str = "portcullis_jails_skipped";
+const STORE_COMMITS: &str = "portcullis_store_commits_total";
+const STORE_FAILURES: &str = "portcullis_store_failures_total";
+const STORE_STALE: &str = "portcullis_store_stale_total";
+const STORE_LOST: &str = "portcullis_store_history_lost_total";
+const STORE_QUEUE: &str = "portcullis_store_queue_bundles";
+const STORE_PENDING: &str = "portcullis_store_pending_notes";
+const STORE_BYTES: &str = "portcullis_store_file_bytes";
+const STORE_WORKING: &str = "portcullis_store_working";
 const BUILD: &str = "portcullis_build_info";
 
 /// From 50 µs, a lone element on an idle kernel, to 5 s, a kernel in trouble.
@@ -278,6 +351,7 @@ fn describe() {
         (HITS_LOST, "Hits from UDP lost because the decider did not keep up."),
         (SPARED, "Hits and offences that did not lead to a ban, by reason."),
         (DISPLACED, "Watched offenders that made room for others in a full table."),
+        (NEVER_UNASKED, "Bans made without the answer of never_ban.command."),
         (BANS_TOTAL, "Bans imposed, by jail and origin."),
         (ENFORCE_STALE, "Times that the queue to the kernel was full; a snapshot follows."),
         (ENFORCE_ERRORS, "Transactions that the kernel refused."),
@@ -287,7 +361,14 @@ fn describe() {
         (GIVEN_UP, "Lines on which a pattern of fail2ban's needed too many steps."),
         (LOGS_DISPLACED, "Senders whose last lines, kept for a filter, made room for others."),
         (SESSIONS_DISPLACED, "Sessions of fail2ban's filters that made room for others."),
-        (AUTOMATON_CLEARS, "Times that a full automaton cache began anew."),
+        (AUTOMATON_CLEARS, "Times that a full automaton cache forgot what was rare."),
+        (AUTOMATON_BUILT, "States that the automata of all workers built."),
+        (EXACT_CHECKS, "Exact checks of patterns whose gate had opened."),
+        (EXACT_CHECKS_FAILED, "Exact checks that failed: the gate had opened for nothing."),
+        (STORE_COMMITS, "Transactions that the store wrote."),
+        (STORE_FAILURES, "Transactions of the store, and openings of its file, that failed."),
+        (STORE_STALE, "Times that the queue to the store was full; a snapshot follows."),
+        (STORE_LOST, "Lines of history that found no room; bans are not lost."),
     ];
     for (name, text) in counters {
         describe_counter!(name, text);
@@ -297,11 +378,18 @@ fn describe() {
         (HITS_QUEUE, "Batches of hits that wait for the decider."),
         (WATCHED, "Offenders watched, over all jails."),
         (BANS, "Offenders banned now, by jail."),
+        (BREAKER_TRIPPED, "1 while the breaker holds new bans back, for the operator."),
+        (BANS_HELD, "Bans that wait for the operator, by jail and offender."),
+        (BANS_DRY_RUN, "Bans of jails with dry_run, which are not enforced."),
         (NEVER_BAN, "Entries of the never-ban list."),
         (ENFORCE_QUEUE, "Changes that wait for the kernel."),
         (ENFORCE_FAILING, "1 while the kernel does not take what is decided."),
         (AUTOMATON_BYTES, "Bytes that the automata of all workers hold."),
         (JAILS_SKIPPED, "Jails that do not run because their filters do not load."),
+        (STORE_QUEUE, "Bundles of notes that wait for the store."),
+        (STORE_PENDING, "Notes that wait for the store's next transaction."),
+        (STORE_BYTES, "Bytes of the store's file and its log."),
+        (STORE_WORKING, "1 while what is decided is also remembered."),
         (BUILD, "1, with the version as label."),
     ];
     for (name, text) in gauges {

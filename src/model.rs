@@ -13,7 +13,7 @@ mod time;
 pub use place::{Place, likely, toml_problem};
 pub use prefix::{Prefix, PrefixError, normal_address};
 pub use prefix_map::PrefixMap;
-pub use scope::{MOST_PORTS, PortError, PortRange, Ports, Scope, Target, Transport};
+pub use scope::{MOST_PORTS, PortError, PortRange, Ports, Scope, ScopeError, Target, Transport};
 pub use text::ShortText;
 pub use time::{DurationWords, DurationWordsError, Timestamp, Until};
 

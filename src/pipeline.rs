@@ -16,7 +16,8 @@ pub use foreign::{Told, address};
 use crate::filter::fail2ban::Groups;
 use crate::filter::{Filter, fail2ban};
 use crate::matcher::{
-    CACHE_BYTES, CompileError, FilterId, Found, Matcher, PatternId, Scratch, Subject,
+    CACHE_BYTES, Checked, Checks, CompileError, FilterId, Found, Matcher, PatternId, Scratch,
+    Subject,
 };
 use crate::model::{JailId, ShortText, Timestamp, Trust};
 use crate::syslog::{Message, Parser};
@@ -30,6 +31,8 @@ pub struct Rules {
     foreign: Foreign,
     /// By filter: the native ones, then fail2ban's.
     jails: Vec<Vec<JailId>>,
+    /// What a hit of a native pattern counts for.
+    weights: Vec<Vec<u16>>,
 }
 
 /// Who handed a line over, as the transport knows him. The HOSTNAME field is never asked.
@@ -59,7 +62,14 @@ pub struct Hit {
     pub at: Timestamp,
     /// The user that it names, cut short.
     pub user: Option<ShortText>,
+    /// It counts for so many.
+    pub weight: u16,
+    /// The beginning of the message's text.
+    pub excerpt: Excerpt,
 }
+
+/// What is kept of a line, to show why somebody was banned.
+pub type Excerpt = ShortText<160>;
 
 /// One thread's way from bytes to hits.
 #[derive(Debug)]
@@ -85,7 +95,11 @@ impl Rules {
     ) -> Result<Rules, CompileError> {
         assert_eq!(filters.len() + foreign.len(), jails.len(), "one list of jails for each filter");
         let matcher = Matcher::with_foreign(filters, foreign, CACHE_BYTES)?;
-        Ok(Rules { matcher, foreign: Foreign::new(foreign), jails })
+        let weights = filters
+            .iter()
+            .map(|filter| filter.patterns.iter().map(|pattern| pattern.weight).collect())
+            .collect();
+        Ok(Rules { matcher, foreign: Foreign::new(foreign), jails, weights })
     }
 
     /// How many filters and patterns were compiled.
@@ -117,6 +131,12 @@ impl Rules {
     /// For [`Hit::counted_by`].
     pub fn counted_by(&self, groups: &Groups, offender: IpAddr) -> u64 {
         self.foreign.counted_by(groups, offender)
+    }
+
+    /// What a hit of a pattern counts for: fail2ban's for one.
+    pub fn weight(&self, pattern: PatternId) -> u16 {
+        let of_filter = self.weights.get(usize::from(pattern.filter.0));
+        of_filter.and_then(|it| it.get(usize::from(pattern.index))).copied().unwrap_or(1)
     }
 
     /// The jails that a filter serves.
@@ -165,23 +185,44 @@ impl Worker {
             let at = *at.get_or_insert_with(|| clock(&message));
             let pattern = found.pattern;
             let user = found.user().map(ShortText::new);
-            let (offender, counted_by) = (found.offender, 0);
-            let hit = |&jail| Hit { jail, pattern, offender, counted_by, speaker, at, user };
+            let (offender, counted_by, weight) = (found.offender, 0, rules.weight(pattern));
+            let excerpt = Excerpt::new(message.text);
+            let hit = |&jail| Hit {
+                jail,
+                pattern,
+                offender,
+                counted_by,
+                speaker,
+                at,
+                user,
+                weight,
+                excerpt,
+            };
             hits.extend(rules.jails_of(pattern.filter).iter().map(hit));
         });
         let mut clock = || *at.get_or_insert_with(|| clock(&message));
         let line = Line { bytes: line, message: &message, speaker, clock: &mut clock };
-        let gates = rules.matcher.foreign(scratch);
-        rules.foreign.judge(gates, line, foreign, |filter, found, at| {
+        rules.foreign.judge(&rules.matcher, scratch, line, foreign, |filter, found, at| {
             let filter = FilterId((rules.matcher.size().0 + filter) as u16);
             let fail2ban::Match { rule, groups } = found;
+            let excerpt = Excerpt::new(message.text);
             if groups.get("mlfid").is_some_and(Option::is_some) {
-                told.push(Told { filter, groups, speaker, at });
+                told.push(Told { filter, groups, speaker, at, excerpt });
             } else if let Some(offender) = address(&groups) {
                 let pattern = PatternId { filter, index: rule as u16 };
                 let user = groups.get("user").and_then(|it| it.as_deref()).map(ShortText::new);
                 let counted_by = rules.counted_by(&groups, offender);
-                let hit = |&jail| Hit { jail, pattern, offender, counted_by, speaker, at, user };
+                let hit = |&jail| Hit {
+                    jail,
+                    pattern,
+                    offender,
+                    counted_by,
+                    speaker,
+                    at,
+                    user,
+                    weight: 1,
+                    excerpt,
+                };
                 hits.extend(rules.jails_of(filter).iter().map(hit));
             }
         });
@@ -194,9 +235,9 @@ impl Worker {
         std::mem::take(&mut self.told)
     }
 
-    /// Lines on which a pattern of fail2ban's was given up, because it needed too many steps.
+    /// Lines on which a pattern was given up, because it needed too many steps.
     pub fn given_up(&self) -> u64 {
-        self.foreign.given_up
+        self.foreign.given_up + self.scratch.given_up()
     }
 
     /// Takes one line and shows each match of a native filter whole, with its fields.
@@ -220,6 +261,27 @@ impl Worker {
             true => self.scratch.opened(),
             false => 0,
         }
+    }
+
+    /// How the exact checks went, by the name of the pattern (`sshd/failed`, `fail2ban sshd 3`): those
+    /// that failed most first.
+    pub fn checks(&self) -> Vec<(String, Checks)> {
+        let Rules { matcher, foreign, .. } = &*self.rules;
+        let name = |of: Checked| match of {
+            Checked::Native(filter, Some(index)) => {
+                let pattern = matcher.pattern_name(PatternId { filter, index });
+                format!("{}/{pattern}", matcher.filter_name(filter))
+            }
+            Checked::Native(filter, None) => format!("{} ignore", matcher.filter_name(filter)),
+            Checked::Foreign(gate) => {
+                let rule = gate.rule.map(|rule| format!(" {}", rule + 1)).unwrap_or_default();
+                format!("fail2ban {}{rule}", foreign.name(usize::from(gate.filter)))
+            }
+        };
+        let all = matcher.checks(&self.scratch).into_iter();
+        let mut all: Vec<_> = all.map(|(of, checks)| (name(of), checks)).collect();
+        all.sort_by_key(|(_, checks)| std::cmp::Reverse(checks.failed));
+        all
     }
 
     /// The working memory of the matcher, for its figures.

@@ -1,121 +1,105 @@
-//! Who is banned, by which jails, until when.
+//! Who is banned, by which jails, until when, and why.
 
-use std::collections::{BTreeSet, HashMap};
-use std::fmt;
+mod parts;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use smallvec::SmallVec;
 
-use super::{Change, NeverBan, Reason};
-use crate::model::{Prefix, Scope, Timestamp, Until};
+pub use parts::{Ban, Imposed, MOST_SCOPES, Order, Origin, Refusal, Share, Standing, Why};
+
+use super::{Change, NeverBan};
+use crate::model::{Prefix, Timestamp, Until};
 
 /// The table of bans.
 ///
 /// Each jail that banned an offender holds a share of the ban. What the kernel is told is the
-/// longest share; lifting or ending one leaves the others in force.
+/// longest share that is enforced; lifting or ending one leaves the others in force.
 ///
-/// **Bound.** At most `most` bans. When full, a new one is refused and counted by the caller:
-/// throwing out an old ban would let an attacker buy himself free with throw-away addresses.
+/// **Bounds.** At most `most` bans. When full, a new one is refused and counted by the caller:
+/// throwing out an old ban would let an attacker buy himself free with throw-away addresses. Of the
+/// hits that led to bans the last `MOST_EVIDENCE` are kept; the oldest bans forget theirs first.
 #[derive(Debug)]
 pub struct Ledger {
-    bans: HashMap<Prefix, Ban>,
+    bans: BTreeMap<Prefix, Ban>,
     /// Every share that ends, by its end.
     ends: BTreeSet<(Timestamp, Prefix)>,
     never: NeverBan,
     most: usize,
+    counts: Counts,
+    /// Bans that have evidence, in the order in which it came.
+    evidence: VecDeque<Prefix>,
+    /// Whose bans changed since somebody asked, if somebody does.
+    touched: Option<Vec<Prefix>>,
 }
 
-/// A ban as the ledger holds it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Ban {
-    /// Who.
-    pub offender: Prefix,
-    /// When it was first imposed.
-    pub since: Timestamp,
-    /// What each jail added.
-    pub shares: SmallVec<[Share; 1]>,
+/// Shares by jail and standing, and the hits that they hold: kept, because counting them takes long.
+#[derive(Clone, Debug, Default)]
+pub struct Counts {
+    by_jail: HashMap<Arc<str>, usize>,
+    by_standing: [usize; 4],
+    evidence: usize,
 }
 
-/// One jail's share of a ban.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Share {
-    /// The jail's name; `manual` and `kernel` for bans that no jail imposed.
-    pub jail: Arc<str>,
-    /// How it came about.
-    pub origin: Origin,
-    /// Its end.
-    pub until: Until,
-    /// What it shuts. A jail holds one share for each scope.
-    pub scope: Scope,
-}
+impl Counts {
+    /// How many offenders each jail holds.
+    pub fn by_jail(&self) -> &HashMap<Arc<str>, usize> {
+        &self.by_jail
+    }
 
-/// How a ban came about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Origin {
-    /// The detector saw an offence.
-    Hits,
-    /// An operator ordered it.
-    Manual,
-    /// The kernel still held it when the daemon came.
-    Kernel,
-}
+    /// How many shares have this standing.
+    pub fn standing(&self, standing: Standing) -> usize {
+        self.by_standing[standing as usize]
+    }
 
-impl Origin {
-    /// Whether `name` stands for an origin where no jail imposed the ban.
-    pub fn is_named(name: &str) -> bool {
-        [Origin::Manual, Origin::Kernel].iter().any(|it| it.to_string() == name)
+    fn add(&mut self, shares: &[Share]) {
+        for jail in jails(shares) {
+            *self.by_jail.entry(Arc::clone(jail)).or_default() += 1;
+        }
+        for share in shares {
+            self.by_standing[share.standing as usize] += 1;
+            self.evidence += share.why.evidence.len();
+        }
+    }
+
+    fn take(&mut self, shares: &[Share]) {
+        for jail in jails(shares) {
+            if let Some(count) = self.by_jail.get_mut(jail) {
+                *count -= 1;
+            }
+        }
+        for share in shares {
+            self.by_standing[share.standing as usize] -= 1;
+            self.evidence -= share.why.evidence.len();
+        }
     }
 }
 
-impl fmt::Display for Origin {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Origin::Hits => "hits",
-            Origin::Manual => "manual",
-            Origin::Kernel => "kernel",
-        })
-    }
-}
-
-/// A ban to be imposed.
-#[derive(Clone, Debug)]
-pub struct Order {
-    /// Whom.
-    pub offender: Prefix,
-    /// The address that offended, when `offender` is a prefix that it was counted under.
-    pub address: Option<IpAddr>,
-    /// For which jail.
-    pub jail: Arc<str>,
-    /// How it came about.
-    pub origin: Origin,
-    /// Until when.
-    pub until: Until,
-    /// From what.
-    pub scope: Scope,
-}
-
-/// Why a ban is not imposed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Refusal {
-    /// On the never-ban list.
-    #[error("{0} is never banned ({1})")]
-    Never(Prefix, Reason),
-    /// A prefix that holds somebody who is never banned.
-    #[error("{0} holds addresses that are never banned; ban smaller prefixes")]
-    HoldsNever(Prefix),
-    /// Too much of the Internet at once.
-    #[error("{0} is too large to ban: at least /{1} in this family")]
-    TooLarge(Prefix, u8),
-    /// The table is full.
-    #[error("the ledger is full ({0} bans)")]
-    Full(usize),
+/// Each jail once: it may hold a share for each scope.
+fn jails(shares: &[Share]) -> impl Iterator<Item = &Arc<str>> {
+    let is_first = |at: usize| !shares[..at].iter().any(|it| it.jail == shares[at].jail);
+    (0..shares.len()).filter(move |at| is_first(*at)).map(|at| &shares[at].jail)
 }
 
 impl Ledger {
     /// An empty ledger of at most `most` bans.
     pub fn new(never: NeverBan, most: usize) -> Ledger {
-        Ledger { bans: HashMap::new(), ends: BTreeSet::new(), never, most }
+        Ledger {
+            bans: BTreeMap::new(),
+            ends: BTreeSet::new(),
+            never,
+            most,
+            counts: Counts::default(),
+            evidence: VecDeque::new(),
+            touched: None,
+        }
+    }
+
+    /// Counts for `jail` are shown before it bans anybody.
+    pub fn show(&mut self, jail: &Arc<str>) {
+        self.counts.by_jail.entry(Arc::clone(jail)).or_default();
     }
 
     /// Imposes a ban, or a jail's share of one. A share that exists is never shortened.
@@ -123,34 +107,24 @@ impl Ledger {
     /// A counted prefix (IPv6 /64) that holds somebody who is never banned is narrowed to the
     /// address that offended. Returns the change, if anything changed for the offender.
     pub fn impose(&mut self, order: Order, now: Timestamp) -> Result<Option<Change>, Refusal> {
-        let offender = self.permitted(&order)?;
-        let Some(ban) = self.bans.get_mut(&offender) else {
-            if self.bans.len() >= self.most {
-                return Err(Refusal::Full(self.most));
-            }
-            let Order { jail, origin, until, scope, .. } = order;
-            let shares = SmallVec::from_iter([Share { jail, origin, until, scope }]);
-            self.bans.insert(offender, Ban { offender, since: now, shares });
-            self.note_end(offender, until);
-            return Ok(Some(Change::Impose { offender, until }));
-        };
-        let before = ban.until();
-        let mut until = order.until;
-        let Order { jail, origin, scope, .. } = order;
-        match ban.shares.iter_mut().find(|share| (&share.jail, share.scope) == (&jail, scope)) {
-            Some(share) => {
-                let ended = share.until;
-                if until > ended {
-                    *share = Share { jail, origin, until, scope };
-                }
-                until = until.max(ended);
-                forget_end(&mut self.ends, ban, ended);
-            }
-            None => ban.shares.push(Share { jail, origin, until, scope }),
+        self.put(order, now).map(|imposed| imposed.change)
+    }
+
+    /// As [`impose`](Ledger::impose), and says more of what came of it.
+    pub fn put(&mut self, order: Order, now: Timestamp) -> Result<Imposed, Refusal> {
+        let offender = self.permitted(order.offender, order.address)?;
+        if !self.bans.contains_key(&offender) && self.bans.len() >= self.most {
+            return Err(Refusal::Full(self.most));
         }
-        let after = ban.until();
-        self.note_end(offender, until);
-        Ok((after != before).then_some(Change::Extend { offender, until: after }))
+        let share = order.share();
+        let has_evidence = !share.why.evidence.is_empty();
+        let is_new = !self.holds(offender, &share.jail);
+        let change = self.edit(offender, now, |shares| share.add(shares));
+        if has_evidence {
+            self.evidence.push_back(offender);
+            self.forget_evidence();
+        }
+        Ok(Imposed { offender, is_new, change })
     }
 
     /// Lifts what `jail` (or, with `None`, everybody) holds against `target`: every ban that
@@ -172,8 +146,7 @@ impl Ledger {
 
     /// Lifts everything.
     pub fn lift_all(&mut self) -> Vec<Change> {
-        self.ends.clear();
-        self.bans.drain().map(|(offender, _)| Change::Lift { offender }).collect()
+        self.lift_where(|_| true, |_| true).unwrap_or_default()
     }
 
     /// Ends the shares whose time is over.
@@ -194,12 +167,72 @@ impl Ledger {
         self.ends.first().map(|(end, _)| *end)
     }
 
-    /// Replaces the never-ban list, and lifts the bans that it now touches.
+    /// Puts a ban in as it once was, less what is over by `now`, and less what waited for an answer: who
+    /// offends again is asked about again. Refused like a new one.
+    pub fn restore(&mut self, mut ban: Ban, now: Timestamp) -> Result<(), Refusal> {
+        self.touch(ban.offender);
+        ban.shares.retain(|it| !it.until.is_over(now) && it.standing != Standing::Asked);
+        for Share { jail, origin, until, scope, standing, why } in ban.shares {
+            let order = Order::new(ban.offender, jail, origin, until);
+            let Why { address, hits, evidence } = why;
+            self.put(Order { address, scope, standing, hits, evidence, ..order }, ban.since)?;
+        }
+        Ok(())
+    }
+
+    /// From now on keeps whose bans change, for [`take_touched`](Ledger::take_touched).
+    pub fn track(&mut self) {
+        self.touched = Some(Vec::new());
+    }
+
+    /// Whose bans changed since the last call, in order; some more than once.
+    pub fn take_touched(&mut self) -> Vec<Prefix> {
+        self.touched.as_mut().map(std::mem::take).unwrap_or_default()
+    }
+
+    fn touch(&mut self, offender: Prefix) {
+        if let Some(touched) = &mut self.touched {
+            touched.push(offender);
+        }
+    }
+
+    /// Enforces (`true`) or drops every share that waits with this standing.
+    pub fn settle(&mut self, waiting: Standing, enforce: bool) -> Vec<Change> {
+        let waits = |ban: &&Ban| ban.shares.iter().any(|share| share.standing == waiting);
+        let offenders: Vec<_> = self.bans.values().filter(waits).map(|ban| ban.offender).collect();
+        let settle = |offender| self.settle_one(offender, waiting, None, enforce);
+        offenders.into_iter().filter_map(settle).collect()
+    }
+
+    /// The same for one offender, and one jail if it is named.
+    pub fn settle_one(
+        &mut self,
+        offender: Prefix,
+        waiting: Standing,
+        jail: Option<&str>,
+        enforce: bool,
+    ) -> Option<Change> {
+        let since = self.bans.get(&offender)?.since;
+        let concerned = |share: &Share| {
+            share.standing == waiting && jail.is_none_or(|jail| *share.jail == *jail)
+        };
+        self.edit(offender, since, |shares| {
+            if !enforce {
+                return shares.retain(|share| !concerned(share));
+            }
+            for share in shares.iter_mut().filter(|share| concerned(share)) {
+                share.standing = Standing::Enforced;
+            }
+        })
+    }
+
+    /// Replaces the never-ban list, and lifts the bans that it now covers. Of a banned prefix that
+    /// holds somebody on the list, the addresses that offended stay banned.
     pub fn set_never(&mut self, never: NeverBan) -> Vec<Change> {
         self.never = never;
-        let freed: Vec<_> =
+        let touched: Vec<_> =
             self.bans.keys().filter(|key| self.never.touches(**key)).copied().collect();
-        freed.into_iter().filter_map(|offender| self.drop_shares(offender, |_| true)).collect()
+        touched.into_iter().flat_map(|offender| self.narrow(offender)).collect()
     }
 
     /// The never-ban list in force.
@@ -212,9 +245,27 @@ impl Ledger {
         self.bans.get(&offender)
     }
 
-    /// All bans, in no order.
+    /// Whether `jail` holds a share against exactly this offender.
+    pub fn holds(&self, offender: Prefix, jail: &str) -> bool {
+        self.get(offender).is_some_and(|ban| ban.shares.iter().any(|it| *it.jail == *jail))
+    }
+
+    /// All bans, by offender.
     pub fn bans(&self) -> impl Iterator<Item = &Ban> {
         self.bans.values()
+    }
+
+    /// The bans of smaller prefixes and addresses within `prefix`, by offender.
+    pub fn within(&self, prefix: Prefix) -> impl Iterator<Item = &Ban> {
+        let behind = self.bans.range(prefix..).map(|(_, ban)| ban);
+        behind
+            .take_while(move |ban| prefix.contains(ban.offender.address()))
+            .filter(move |ban| ban.offender.length() > prefix.length())
+    }
+
+    /// Shares by jail and standing.
+    pub fn counts(&self) -> &Counts {
+        &self.counts
     }
 
     /// How many offenders are banned.
@@ -225,6 +276,24 @@ impl Ledger {
     /// Whether nobody is banned.
     pub fn is_empty(&self) -> bool {
         self.bans.is_empty()
+    }
+
+    /// The prefix that may be banned for an offence of `address`.
+    pub fn permitted(&self, offender: Prefix, address: Option<IpAddr>) -> Result<Prefix, Refusal> {
+        let least = if offender.is_ipv4() { LEAST_IPV4 } else { LEAST_IPV6 };
+        if offender.length() < least {
+            return Err(Refusal::TooLarge(offender, least));
+        }
+        let address = address.map(Prefix::host);
+        for candidate in [Some(offender), address].into_iter().flatten() {
+            if let Some(reason) = self.never.covers(address.unwrap_or(candidate)) {
+                return Err(Refusal::Never(address.unwrap_or(candidate), reason));
+            }
+            if !self.never.touches(candidate) {
+                return Ok(candidate);
+            }
+        }
+        Err(Refusal::HoldsNever(offender))
     }
 
     fn lift_where(
@@ -238,73 +307,98 @@ impl Ledger {
         (!offenders.is_empty()).then(|| offenders.into_iter().filter_map(lift).collect())
     }
 
-    /// The prefix that may be banned for an order.
-    fn permitted(&self, order: &Order) -> Result<Prefix, Refusal> {
-        let least = if order.offender.is_ipv4() { LEAST_IPV4 } else { LEAST_IPV6 };
-        if order.offender.length() < least {
-            return Err(Refusal::TooLarge(order.offender, least));
-        }
-        let address = order.address.map(Prefix::host);
-        for candidate in [Some(order.offender), address].into_iter().flatten() {
-            if let Some(reason) = self.never.covers(address.unwrap_or(candidate)) {
-                return Err(Refusal::Never(address.unwrap_or(candidate), reason));
+    /// Takes a prefix out that holds somebody who is never banned, and bans the addresses instead
+    /// that offended.
+    fn narrow(&mut self, offender: Prefix) -> Vec<Change> {
+        let Some(ban) = self.bans.get(&offender).cloned() else { return Vec::new() };
+        let mut changes: Vec<_> = self.drop_shares(offender, |_| true).into_iter().collect();
+        for share in ban.shares {
+            let addresses: BTreeSet<IpAddr> = (share.why.evidence.iter().map(|it| it.offender))
+                .chain(share.why.address)
+                .collect();
+            for address in addresses {
+                let host = Prefix::host(address);
+                if host == offender || self.permitted(host, None).is_err() {
+                    continue;
+                }
+                let share = share.clone();
+                changes.extend(self.edit(host, ban.since, |shares| share.add(shares)));
             }
-            if !self.never.touches(candidate) {
-                return Ok(candidate);
-            }
         }
-        Err(Refusal::HoldsNever(order.offender))
+        changes
     }
 
-    fn note_end(&mut self, offender: Prefix, until: Until) {
-        if let Until::At(end) = until {
-            self.ends.insert((end, offender));
+    /// The only way to a ban's shares: keeps ends and counts as they must be, and says what changed.
+    fn edit(
+        &mut self,
+        offender: Prefix,
+        since: Timestamp,
+        edit: impl FnOnce(&mut SmallVec<[Share; 1]>),
+    ) -> Option<Change> {
+        self.touch(offender);
+        let Ledger { bans, ends, counts, .. } = self;
+        let ban = bans.entry(offender).or_insert_with(|| Ban {
+            offender,
+            since,
+            shares: SmallVec::new(),
+        });
+        let before = ban.enforced();
+        counts.take(&ban.shares);
+        for share in &ban.shares {
+            if let Until::At(end) = share.until {
+                ends.remove(&(end, offender));
+            }
+        }
+        edit(&mut ban.shares);
+        counts.add(&ban.shares);
+        for share in &ban.shares {
+            if let Until::At(end) = share.until {
+                ends.insert((end, offender));
+            }
+        }
+        let after = ban.enforced();
+        if ban.shares.is_empty() {
+            bans.remove(&offender);
+        }
+        match (before, after) {
+            (None, Some(until)) => Some(Change::Impose { offender, until }),
+            (Some(_), None) => Some(Change::Lift { offender }),
+            (Some(before), Some(until)) if before != until => {
+                Some(Change::Extend { offender, until })
+            }
+            _ => None,
         }
     }
 
     /// Drops some shares of a ban, and their ends.
     fn drop_shares(&mut self, offender: Prefix, drops: impl Fn(&Share) -> bool) -> Option<Change> {
-        let ban = self.bans.get_mut(&offender)?;
-        let before = ban.until();
-        let mut dropped: SmallVec<[Until; 1]> = SmallVec::new();
-        ban.shares.retain(|share| {
-            let stays = !drops(share);
-            if !stays {
-                dropped.push(share.until);
+        let since = self.bans.get(&offender)?.since;
+        self.edit(offender, since, |shares| shares.retain(|share| !drops(share)))
+    }
+
+    fn forget_evidence(&mut self) {
+        while self.counts.evidence > MOST_EVIDENCE {
+            let Some(offender) = self.evidence.pop_front() else { return };
+            let Some(ban) = self.bans.get_mut(&offender) else { continue };
+            for share in &mut ban.shares {
+                self.counts.evidence -= share.why.evidence.len();
+                share.why.evidence = Vec::new();
             }
-            stays
-        });
-        for end in dropped {
-            forget_end(&mut self.ends, ban, end);
         }
-        if ban.shares.is_empty() {
-            self.bans.remove(&offender);
-            return Some(Change::Lift { offender });
+        // Bans that ended left their places in the queue.
+        if self.evidence.len() > 2 * self.bans.len() + MOST_EVIDENCE / 8 {
+            let mut seen = BTreeSet::new();
+            let bans = &self.bans;
+            self.evidence.retain(|it| bans.contains_key(it) && seen.insert(*it));
         }
-        let after = ban.until();
-        (after != before).then_some(Change::Extend { offender, until: after })
-    }
-}
-
-/// Takes an end out that no share of `ban` has any more: each new offence moves an end, and those
-/// left behind would pile up for as long as a ban lasts.
-fn forget_end(ends: &mut BTreeSet<(Timestamp, Prefix)>, ban: &Ban, ended: Until) {
-    if let Until::At(end) = ended
-        && !ban.shares.iter().any(|share| share.until == ended)
-    {
-        ends.remove(&(end, ban.offender));
-    }
-}
-
-impl Ban {
-    /// The end of the longest share.
-    pub fn until(&self) -> Until {
-        self.shares.iter().map(|share| share.until).max().unwrap_or(Until::At(self.since))
     }
 }
 
 /// Bans at a time, in the daemon and in `replay`. The kernel's sets are made for the same number.
 pub const MOST_BANS: usize = 1 << 18;
+
+/// Hits kept with bans, over all of them: about 50 MB when full.
+const MOST_EVIDENCE: usize = 1 << 18;
 
 /// Shorter prefixes are refused: a slip of the pen would ban a continent.
 const LEAST_IPV4: u8 = 8;

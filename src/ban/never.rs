@@ -19,6 +19,10 @@ pub enum Reason {
     Sender,
     /// In `[never_ban]`.
     Configured,
+    /// Of a name in `[never_ban]`.
+    Name,
+    /// In a file that `[never_ban]` names.
+    File,
 }
 
 impl fmt::Display for Reason {
@@ -30,6 +34,8 @@ impl fmt::Display for Reason {
             Reason::Resolver => "a resolver of this host",
             Reason::Sender => "a configured sender",
             Reason::Configured => "in [never_ban]",
+            Reason::Name => "of a name in [never_ban]",
+            Reason::File => "in a file of [never_ban]",
         })
     }
 }

@@ -7,13 +7,14 @@ use clap::{ArgGroup, Args};
 use serde_json::json;
 
 use super::{Daemon, show};
-use crate::control::{BanRow, Request, Response};
+use crate::control::{BanRow, Request, Response, ShareRow};
 use crate::model::{DurationWords, Prefix};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   portcullis bans
+  portcullis bans 203.0.113.7          with the hits that led to it
   portcullis bans 203.0.113.7 --json
   portcullis bans 2001:db8::/32")]
 pub(super) struct Bans {
@@ -78,6 +79,11 @@ impl Bans {
             writeln!(out, "nobody is banned")?;
         } else {
             show::table(&mut out, ["OFFENDER", "LEFT", "JAILS"], bans.iter().map(cells))?;
+            // Of one address, why.
+            let asked = self.target.filter(Prefix::is_host);
+            for share in asked.iter().flat_map(|_| bans.iter().flat_map(|ban| &ban.jails)) {
+                why(&mut out, share)?;
+            }
         }
         Ok(ExitCode::SUCCESS)
     }
@@ -126,13 +132,31 @@ fn cells(ban: &BanRow) -> [String; 3] {
     let jails: Vec<_> = ban
         .jails
         .iter()
-        .map(|share| match share.origin.as_str() {
-            "hits" => share.jail.clone(),
-            origin if origin == share.jail => share.jail.clone(),
-            origin => format!("{} ({origin})", share.jail),
+        .map(|share| {
+            let is_usual = share.origin == "hits" || share.origin == share.jail;
+            let origin = (!is_usual).then_some(share.origin.as_str());
+            let standing = (share.standing != "enforced").then_some(share.standing.as_str());
+            match Vec::from_iter(origin.into_iter().chain(standing)).join(", ") {
+                remarks if remarks.is_empty() => share.jail.clone(),
+                remarks => format!("{} ({remarks})", share.jail),
+            }
         })
         .collect();
     [ban.offender.to_string(), left, jails.join(", ")]
 }
 
-const OTHER: &str = "the daemon answered something else; is it of another version?";
+/// What a jail's share rests on. What stands in a line is its writer's: it must not move the cursor.
+fn why(out: &mut impl Write, share: &ShareRow) -> std::io::Result<()> {
+    let Some(why) = share.why.as_ref().filter(|why| why.hits > 0) else { return Ok(()) };
+    writeln!(out, "\n{}: {}", share.jail, show::count(why.hits, "hit"))?;
+    for hit in &why.evidence {
+        let user = hit.user.as_deref().map(|user| format!("user {user}, "));
+        let (user, line) = (user.unwrap_or_default(), &hit.line);
+        let said = format!("{user}{}: {line}", hit.offender);
+        let (at, sender) = (show::time(hit.time), hit.sender);
+        writeln!(out, "  {at}  from {sender}  {}", show::text(said.as_bytes()))?;
+    }
+    Ok(())
+}
+
+pub(super) const OTHER: &str = "the daemon answered something else; is it of another version?";

@@ -1,5 +1,7 @@
 //! `portcullis filters`: what there is, and whether its samples hold.
 
+mod stats;
+
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -16,7 +18,8 @@ use crate::pipeline::trial;
 #[command(after_help = "\
 Examples:
   portcullis filters list
-  portcullis filters test ./my-service.toml")]
+  portcullis filters test ./my-service.toml
+  portcullis filters stats /var/log/syslog")]
 pub(super) struct Filters {
     #[command(subcommand)]
     command: What,
@@ -39,6 +42,18 @@ Examples:
         /// Names or TOML files
         #[arg(value_name = "NAME|FILE")]
         filters: Vec<String>,
+        #[command(flatten)]
+        options: Options,
+    },
+    /// Run the filters of the jails over a log, and show what the matching cost
+    #[command(after_help = "\
+Examples:
+  portcullis filters stats /var/log/syslog
+  portcullis filters stats --config portcullis.toml --json /var/log/syslog")]
+    Stats {
+        /// The lines; `-` is standard input
+        #[arg(value_name = "FILE", default_value = "-")]
+        file: PathBuf,
         #[command(flatten)]
         options: Options,
     },
@@ -65,6 +80,9 @@ impl Filters {
         match self.command {
             What::List(options) => list(&options),
             What::Test { filters, options } => test(filters, &options),
+            What::Stats { file, options } => {
+                stats::show(&file, options.config.as_deref(), options.json)
+            }
         }
     }
 }

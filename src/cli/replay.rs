@@ -14,9 +14,9 @@ use serde_json::json;
 
 use super::lines::Lines;
 use super::show;
-use crate::ban::{Change, Ledger, MOST_BANS, NeverBan, Reason};
+use crate::ban::{Breaker, Decided, Judge, MOST_BANS, NeverBan, Reason};
 use crate::config::{self, Plan};
-use crate::detect::{Detector, MOST_OFFENDERS, Sessions};
+use crate::detect::{MOST_OFFENDERS, Sessions};
 use crate::model::{JailId, Prefix, Timestamp, Trust, Until};
 use crate::pipeline::{Hit, Rules, Speaker, Worker};
 use crate::syslog::stamp;
@@ -72,8 +72,7 @@ struct Film<'a> {
     rules: Arc<Rules>,
     worker: Worker,
     sessions: Sessions,
-    detector: Detector,
-    ledger: Ledger,
+    judge: Judge,
     lines: u64,
     hits: Vec<u64>,
     offenders: HashMap<IpAddr, u64>,
@@ -84,17 +83,19 @@ struct Film<'a> {
 
 impl Film<'_> {
     fn new(plan: &Plan) -> anyhow::Result<Film<'_>> {
-        let configured = plan.never_ban.iter().map(|prefix| (*prefix, Reason::Configured));
+        let configured =
+            plan.never_ban.addresses.iter().map(|prefix| (*prefix, Reason::Configured));
         let senders = plan.sender_prefixes.iter().map(|prefix| (*prefix, Reason::Sender));
-        let thresholds = plan.jails.iter().map(|jail| jail.threshold).collect();
+        let never = NeverBan::new(configured.chain(senders));
+        // Nobody is asked, and nobody waits: what would have been held is told as a ban.
+        let judge = plan.judge(never, MOST_OFFENDERS, MOST_BANS).with(Breaker::new(0), false);
         let rules = Arc::new(plan.rules()?);
         Ok(Film {
             plan,
             worker: Worker::new(Arc::clone(&rules)),
             rules,
             sessions: Sessions::default(),
-            detector: Detector::new(thresholds, MOST_OFFENDERS),
-            ledger: Ledger::new(NeverBan::new(configured.chain(senders)), MOST_BANS),
+            judge,
             lines: 0,
             hits: vec![0; plan.jails.len()],
             offenders: HashMap::new(),
@@ -143,19 +144,16 @@ impl Film<'_> {
         } else {
             self.unlisted += 1;
         }
-        self.ledger.expire(hit.at);
-        let Some(offence) = self.detector.hit(hit) else { return };
-        let jail = &self.plan.jails[usize::from(jail)];
-        match self.ledger.impose(jail.order(&offence, offence.at), offence.at) {
-            Ok(Some(Change::Impose { offender, until } | Change::Extend { offender, until })) => {
-                if self.bans.len() < MOST_BANS {
-                    let jail = Arc::clone(&jail.name);
-                    self.bans.push(Imposed { at: offence.at, jail, offender, until });
+        self.judge.ledger.expire(hit.at);
+        let (bans, spared) = (&mut self.bans, &mut self.spared);
+        self.judge.hit(hit, hit.at, &mut |decided| match decided {
+            Decided::Imposed { jail, offender, until, is_new, change, .. } => {
+                if (is_new || change.is_some()) && bans.len() < MOST_BANS {
+                    bans.push(Imposed { at: hit.at, jail, offender, until });
                 }
             }
-            Ok(_) => {}
-            Err(_) => self.spared += 1,
-        }
+            Decided::Refused { .. } => *spared += 1,
+        });
     }
 
     /// Offenders by number of hits.
@@ -176,7 +174,7 @@ impl Film<'_> {
             "seconds": took.as_secs_f64(),
             "hits": self.hits.iter().sum::<u64>(),
             "jails": jails
-                .map(|(jail, hits)| json!({ "jail": &*jail.name, "hits": hits }))
+                .map(|(jail, hits)| json!({ "jail": &**jail.name(), "hits": hits }))
                 .collect::<Vec<_>>(),
             "offenders": self
                 .top()
@@ -192,7 +190,7 @@ impl Film<'_> {
                 }))
                 .collect::<Vec<_>>(),
             "spared": self.spared,
-            "offenders_displaced": self.detector.displaced(),
+            "offenders_displaced": self.judge.detector().displaced(),
             "hits_unlisted": self.unlisted,
         })
     }
@@ -218,8 +216,8 @@ impl Film<'_> {
             writeln!(out)?;
             let jails = self.plan.jails.iter().enumerate().filter(|(id, _)| self.hits[*id] > 0);
             let rows = jails.map(|(id, jail)| {
-                let bans = self.bans.iter().filter(|ban| ban.jail == jail.name).count();
-                [jail.name.to_string(), self.hits[id].to_string(), bans.to_string()]
+                let bans = self.bans.iter().filter(|ban| ban.jail == *jail.name()).count();
+                [jail.name().to_string(), self.hits[id].to_string(), bans.to_string()]
             });
             show::table(out, ["JAIL", "HITS", "BANS"], rows)?;
             writeln!(out)?;

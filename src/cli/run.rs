@@ -23,7 +23,7 @@ pub(super) struct Run {
     /// The configuration [default: /etc/portcullis/portcullis.toml if there is one]
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// At the end, take the firewall table away, and with it all bans
+    /// At the end, take the firewall table away; the store keeps the bans for the next start
     #[arg(long)]
     flush: bool,
     /// When started as root: become this user, with CAP_NET_ADMIN and CAP_NET_BIND_SERVICE alone
@@ -46,7 +46,9 @@ impl Run {
         if let Some(user) = &self.user {
             // The descriptors that root may open stay allowed.
             daemon::raise_descriptor_limit();
-            daemon::become_user(user, &[&plan.control])?;
+            let store = plan.store.as_ref().map(|store| (&*store.path, 0o700));
+            let files: Vec<_> = [(&*plan.control, 0o755)].into_iter().chain(store).collect();
+            daemon::become_user(user, &files)?;
         }
         daemon::run(plan, daemon::Options { flush: self.flush })?;
         Ok(ExitCode::SUCCESS)

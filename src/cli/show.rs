@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::time::Duration;
 
 use crate::config::Plan;
-use crate::model::DurationWords;
+use crate::model::{DurationWords, Timestamp};
 
 /// Columns as wide as their widest cell, two spaces between.
 pub(super) fn table<const N: usize>(
@@ -37,9 +37,23 @@ pub(super) fn count(number: impl Into<u64>, what: &str) -> String {
     }
 }
 
+/// A point in time, seconds since the epoch, in UTC.
+pub(super) fn time(seconds: f64) -> String {
+    match jiff::Timestamp::from_second(seconds as i64) {
+        Ok(time) => time.strftime("%Y-%m-%d %H:%M:%SZ").to_string(),
+        Err(_) => seconds.to_string(),
+    }
+}
+
 /// In whole seconds, as durations are written.
 pub(super) fn span(span: Duration) -> String {
     DurationWords::For(Duration::from_secs(span.as_secs())).to_string()
+}
+
+/// A point in time, on the clock of this host.
+pub(super) fn moment(at: Timestamp) -> String {
+    let stamp = jiff::Timestamp::from_microsecond(at.0).unwrap_or_default();
+    stamp.to_zoned(jiff::tz::TimeZone::system()).strftime("%Y-%m-%d %H:%M:%S").to_string()
 }
 
 /// Bytes of a log line, for a terminal: what could move its cursor is escaped.

@@ -39,6 +39,7 @@ impl Status {
         )?;
         writeln!(out, "  config     {}", status.config)?;
         writeln!(out, "  firewall   {}", status.enforcement)?;
+        writeln!(out, "  state      {}", status.store.said)?;
         writeln!(out, "  metrics    {}", status.metrics)?;
         for listener in &status.listeners {
             let dropped = match listener.dropped {

@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::ConfigError;
-use super::file::{JailSection, ScopeWord};
-use super::plan::{Jail, JailFilter, JailScope, Skipped, Source};
-use crate::ban::Origin;
+use super::file::{JailSection, Kind, ScopeWord, ThresholdSection};
+use super::plan::{Jail, JailFilter, Skipped, Source};
+use crate::ban::{Escalate, Growth, JailScope, Origin, Terms};
 use crate::detect::Threshold;
 use crate::filter::fail2ban::{self, conf};
 use crate::filter::{Filter, Library};
@@ -50,6 +50,10 @@ impl Jails {
         if defaults.programs.is_some() {
             return Err(source.wrong(0, &"`programs` belongs to a jail, not to [defaults]"));
         }
+        if defaults.kind.is_some() || defaults.threshold.is_some() {
+            let what = "`kind` and `threshold` belong to a jail, not to [defaults]";
+            return Err(source.wrong(0, &what));
+        }
         let mut named: Vec<(String, usize, JailSection)> = sections
             .iter()
             .map(|(name, section)| (name.clone(), section.span().start, section.get_ref().clone()))
@@ -71,6 +75,11 @@ impl Jails {
                 continue;
             }
             let asking = Asking { source, jail: &name, start };
+            let terms = asking.terms(&section, defaults)?;
+            if terms.recidive {
+                found.jails.push(Jail { filter: JailFilter::Bans, terms });
+                continue;
+            }
             let wanted = asking.wanted(&section)?;
             let known = loaded.iter().find(|(known, _)| *known == wanted).map(|(_, it)| *it);
             let place = match known {
@@ -89,8 +98,7 @@ impl Jails {
                     Err(error) => return Err(error),
                 },
             };
-            let scope = asking.scope(&section, defaults)?;
-            found.jails.push(Jail { scope, ..jail(&name, place, &section, defaults) });
+            found.jails.push(Jail { filter: place, terms });
         }
         Ok(found)
     }
@@ -190,6 +198,78 @@ impl Asking<'_> {
         }
     }
 
+    /// What the jail says of its bans, or else the defaults.
+    fn terms(&self, own: &JailSection, defaults: &JailSection) -> Result<Terms, ConfigError> {
+        let usual = Growth::default();
+        let recidive = own.kind.unwrap_or_default() == Kind::Recidive;
+        if recidive && (own.filter.is_some() || own.programs.is_some()) {
+            let what = "its hits are the bans of other jails: leave out `filter` and `programs`";
+            return Err(self.wrong(&what));
+        }
+        let first = Threshold {
+            maxretry: own.maxretry.or(defaults.maxretry).unwrap_or(5),
+            findtime: own.findtime.or(defaults.findtime).unwrap_or(TEN_MINUTES),
+            senders: own.senders.or(defaults.senders).unwrap_or(1),
+            distinct: own.distinct.or(defaults.distinct).unwrap_or(0),
+            ipv4_prefix: own.ipv4_prefix.or(defaults.ipv4_prefix).unwrap_or(32),
+            ipv6_prefix: own.ipv6_prefix.or(defaults.ipv6_prefix).unwrap_or(64),
+        };
+        let bantime = own.bantime.or(defaults.bantime);
+        let bantime = bantime.unwrap_or(DurationWords::For(TEN_MINUTES));
+        let more = own.threshold.as_deref().unwrap_or_default();
+        if more.len() > MOST_THRESHOLDS {
+            let what = format!("{MOST_THRESHOLDS} further thresholds are possible");
+            return Err(self.wrong(&what));
+        }
+        let further = |it: &ThresholdSection| {
+            let threshold = Threshold {
+                maxretry: it.maxretry.unwrap_or(first.maxretry),
+                findtime: it.findtime.unwrap_or(first.findtime),
+                senders: it.senders.unwrap_or(first.senders),
+                distinct: it.distinct.unwrap_or(first.distinct),
+                ..first
+            };
+            (threshold, it.bantime.unwrap_or(bantime))
+        };
+        let escalate = |after: [Option<u32>; 2], prefix: [Option<u8>; 2], usual| Escalate {
+            after: after[0].or(after[1]).unwrap_or(0),
+            prefix: prefix[0].or(prefix[1]).unwrap_or(usual),
+        };
+        let multipliers =
+            own.bantime_multipliers.as_ref().or(defaults.bantime_multipliers.as_ref());
+        Ok(Terms {
+            jail: self.jail.into(),
+            thresholds: [(first, bantime)].into_iter().chain(more.iter().map(further)).collect(),
+            growth: Growth {
+                increment: own.bantime_increment.or(defaults.bantime_increment).unwrap_or(false),
+                factor: own.bantime_factor.or(defaults.bantime_factor).unwrap_or(usual.factor),
+                multipliers: multipliers.cloned().unwrap_or_default(),
+                max: own.bantime_max.or(defaults.bantime_max).unwrap_or(usual.max),
+                jitter: own.bantime_jitter.or(defaults.bantime_jitter).unwrap_or(usual.jitter),
+                all_jails: own
+                    .bantime_overalljails
+                    .or(defaults.bantime_overalljails)
+                    .unwrap_or(usual.all_jails),
+                decay: own.bantime_decay.or(defaults.bantime_decay).unwrap_or(usual.decay),
+            },
+            escalate: [
+                escalate(
+                    [own.ipv4_escalate, defaults.ipv4_escalate],
+                    [own.ipv4_escalate_prefix, defaults.ipv4_escalate_prefix],
+                    24,
+                ),
+                escalate(
+                    [own.ipv6_escalate, defaults.ipv6_escalate],
+                    [own.ipv6_escalate_prefix, defaults.ipv6_escalate_prefix],
+                    56,
+                ),
+            ],
+            dry_run: own.dry_run.or(defaults.dry_run).unwrap_or(false),
+            recidive,
+            scope: self.scope(own, defaults)?,
+        })
+    }
+
     fn fail2ban(
         &self,
         spec: &str,
@@ -216,22 +296,7 @@ impl Asking<'_> {
     }
 }
 
-fn jail(name: &str, filter: JailFilter, own: &JailSection, defaults: &JailSection) -> Jail {
-    let words = own.bantime.or(defaults.bantime);
-    Jail {
-        name: name.into(),
-        filter,
-        threshold: Threshold {
-            maxretry: own.maxretry.or(defaults.maxretry).unwrap_or(5),
-            findtime: own.findtime.or(defaults.findtime).unwrap_or(TEN_MINUTES),
-            ipv4_prefix: own.ipv4_prefix.or(defaults.ipv4_prefix).unwrap_or(32),
-            ipv6_prefix: own.ipv6_prefix.or(defaults.ipv6_prefix).unwrap_or(64),
-        },
-        bantime: words.unwrap_or(DurationWords::For(TEN_MINUTES)),
-        scope: JailScope::Gateway,
-    }
-}
-
 /// What the name of a filter of fail2ban's begins with.
 const FAIL2BAN: &str = "fail2ban:";
+const MOST_THRESHOLDS: usize = 8;
 const TEN_MINUTES: Duration = Duration::from_secs(600);

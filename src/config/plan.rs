@@ -3,21 +3,20 @@
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::Deserialize;
 
 use super::ConfigError;
-use super::file::{File, FirewallSection, Listen, OnBadFilter};
+use super::file::{File, FirewallSection, Listen, NeverBanSection, OnBadFilter};
 use super::jails::{Jails, Shelves};
-use crate::ban::{Order, Origin};
-use crate::detect::{Offence, Threshold};
+use crate::ban::{Breaker, Judge, NeverBan, Terms};
 use crate::filter::{Filter, Library, fail2ban};
 use crate::input::{Listener, Protocol, Sender, Senders};
 use crate::matcher::FilterId;
-use crate::model::{
-    DurationWords, JailId, Place, Ports, Prefix, Scope, Timestamp, Trust, toml_problem,
-};
+use crate::model::{DurationWords, JailId, Place, Prefix, Trust, toml_problem};
 use crate::pipeline::Rules;
+use crate::store;
 
 /// A configuration, ready to run.
 #[derive(Debug)]
@@ -28,6 +27,8 @@ pub struct Plan {
     pub workers: usize,
     /// The control socket.
     pub control: PathBuf,
+    /// What outlives the daemon, and where; `None` is nothing.
+    pub store: Option<store::Settings>,
     /// Where syslog comes in.
     pub listeners: Vec<Listener>,
     /// Whether nobody asked for just these listeners.
@@ -45,7 +46,9 @@ pub struct Plan {
     /// The filters of fail2ban's that the jails use, each once with its options.
     pub foreign: Vec<fail2ban::Jailed>,
     /// `[never_ban]`.
-    pub never_ban: Vec<Prefix>,
+    pub never_ban: Never,
+    /// `breaker.bans_per_minute`; 0 is never.
+    pub bans_per_minute: usize,
     /// `[firewall]`.
     pub firewall: Firewall,
     /// Where metrics are served.
@@ -55,39 +58,10 @@ pub struct Plan {
 /// A filter and the rules that turn its hits into bans.
 #[derive(Clone, Debug)]
 pub struct Jail {
-    /// Its name.
-    pub name: Arc<str>,
-    /// The filter.
+    /// What makes its hits.
     pub filter: JailFilter,
-    /// When an offender is to be banned.
-    pub threshold: Threshold,
-    /// For how long.
-    pub bantime: DurationWords,
-    /// From what.
-    pub scope: JailScope,
-}
-
-/// What the bans of a jail shut.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum JailScope {
-    /// Everything.
-    #[default]
-    Gateway,
-    /// The host that reported the offence.
-    Sender,
-    /// These ports, of every host.
-    Ports(Ports),
-}
-
-impl JailScope {
-    /// What is shut when `sender` reported the offence.
-    pub fn from(self, sender: std::net::IpAddr) -> Scope {
-        match self {
-            JailScope::Gateway => Scope::Gateway,
-            JailScope::Sender => Scope::Sender(sender),
-            JailScope::Ports(ports) => Scope::Ports(ports),
-        }
-    }
+    /// Its name, when an offender is to be banned, and how.
+    pub terms: Terms,
 }
 
 /// A jail that does not run.
@@ -100,16 +74,15 @@ pub struct Skipped {
 }
 
 impl Jail {
-    /// The ban that an offence asks for, from `now` on; its scope is for who knows the sender.
-    pub fn order(&self, offence: &Offence, now: Timestamp) -> Order {
-        Order {
-            offender: offence.offender,
-            address: Some(offence.address),
-            jail: Arc::clone(&self.name),
-            origin: Origin::Hits,
-            until: self.bantime.from(now),
-            scope: Scope::Gateway,
-        }
+    /// Its name.
+    pub fn name(&self) -> &Arc<str> {
+        &self.terms.jail
+    }
+
+    /// How long it bans when nothing else is said.
+    pub fn bantime(&self) -> DurationWords {
+        let first = self.terms.thresholds.first();
+        first.map_or(DurationWords::Forever, |(_, bantime)| *bantime)
     }
 }
 
@@ -120,6 +93,21 @@ pub enum JailFilter {
     Native(usize),
     /// Its place in [`Plan::foreign`].
     Fail2ban(usize),
+    /// It has none: the bans of other jails are its hits.
+    Bans,
+}
+
+/// `[never_ban]`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Never {
+    /// Addresses and prefixes.
+    pub addresses: Vec<Prefix>,
+    /// Names whose addresses are on the list as well.
+    pub names: Vec<String>,
+    /// Files with an address or prefix a line.
+    pub files: Vec<PathBuf>,
+    /// Asked with an address appended; its exit code 0 is no ban. Empty: nobody is asked.
+    pub command: Vec<String>,
 }
 
 /// `[firewall]`.
@@ -209,6 +197,7 @@ impl Plan {
                 workers => workers,
             },
             control: file.server.control.unwrap_or_else(default_control),
+            store: store(file.server.state, file.server.history),
             listens_by_default: file.listen.is_empty(),
             listeners: source.listeners(file.listen)?,
             sender_prefixes,
@@ -217,7 +206,8 @@ impl Plan {
             skipped,
             filters,
             foreign,
-            never_ban: file.never_ban.addresses,
+            never_ban: source.never(file.never_ban)?,
+            bans_per_minute: file.breaker.bans_per_minute.unwrap_or(BANS_PER_MINUTE),
             firewall: source.firewall(file.firewall)?,
             metrics: file.metrics.listen.unwrap_or(DEFAULT_METRICS),
         })
@@ -227,22 +217,38 @@ impl Plan {
     pub fn rules(&self) -> Result<Rules, ConfigError> {
         let mut jails = vec![Vec::new(); self.filters.len() + self.foreign.len()];
         for (id, jail) in self.jails.iter().enumerate() {
-            jails[usize::from(self.filter_of(jail).0)].push(JailId(id as u16));
+            if let Some(FilterId(filter)) = self.filter_of(jail) {
+                jails[usize::from(filter)].push(JailId(id as u16));
+            }
         }
         Ok(Rules::with_foreign(&self.filters, &self.foreign, jails)?)
     }
 
-    /// The filter of a jail, as it is numbered in [`Plan::rules`].
-    pub fn filter_of(&self, jail: &Jail) -> FilterId {
-        FilterId(match jail.filter {
-            JailFilter::Native(index) => index,
-            JailFilter::Fail2ban(index) => self.filters.len() + index,
-        } as u16)
+    /// The filter of a jail that has one, as it is numbered in [`Plan::rules`].
+    pub fn filter_of(&self, jail: &Jail) -> Option<FilterId> {
+        match jail.filter {
+            JailFilter::Native(index) => Some(FilterId(index as u16)),
+            JailFilter::Fail2ban(index) => Some(FilterId((self.filters.len() + index) as u16)),
+            JailFilter::Bans => None,
+        }
+    }
+
+    /// Who decides by it; at most so many offenders watched and banned at a time.
+    pub fn judge(&self, never: NeverBan, watched: usize, banned: usize) -> Judge {
+        let terms = self.jails.iter().map(|jail| jail.terms.clone()).collect();
+        let breaker = Breaker::new(self.bans_per_minute);
+        let asks = !self.never_ban.command.is_empty();
+        Judge::new(terms, never, watched, banned).with(breaker, asks)
     }
 }
 
 pub(super) fn control(origin: &str, text: &str) -> Result<PathBuf, ConfigError> {
     Ok(read(origin, text)?.server.control.unwrap_or_else(default_control))
+}
+
+pub(super) fn state(origin: &str, text: &str) -> Result<Option<PathBuf>, ConfigError> {
+    let server = read(origin, text)?.server;
+    Ok(store(server.state, server.history).map(|store| store.path))
 }
 
 pub(super) fn filter_folders(origin: &str, text: &str) -> Result<Vec<PathBuf>, ConfigError> {
@@ -305,6 +311,38 @@ impl Source<'_> {
         Ok(listeners)
     }
 
+    fn never(&self, section: NeverBanSection) -> Result<Never, ConfigError> {
+        let NeverBanSection { addresses, names, files, command } = section;
+        if let Some(name) = names.get(MOST_NAMES) {
+            let what = format!("{MOST_NAMES} names are possible");
+            return Err(self.wrong(name.span().start, &what));
+        }
+        for name in &names {
+            let is_label = |label: &str| {
+                (1..=63).contains(&label.len())
+                    && label
+                        .bytes()
+                        .all(|it| it.is_ascii_alphanumeric() || it == b'-' || it == b'_')
+            };
+            let text = name.get_ref().trim_end_matches('.');
+            let is_name = text.len() <= 253
+                && text.split('.').all(is_label)
+                && text.parse::<std::net::IpAddr>().is_err();
+            if !is_name {
+                let what = format!("`{text}` is no host name; addresses stand in `addresses`");
+                return Err(self.wrong(name.span().start, &what));
+            }
+        }
+        let command_at = command.span().start;
+        let command = command.into_inner();
+        if command.first().is_some_and(|program| !program.starts_with('/')) {
+            let what = "`command` begins with a program by its whole path; no shell reads it";
+            return Err(self.wrong(command_at, &what));
+        }
+        let names = names.into_iter().map(toml::Spanned::into_inner).collect();
+        Ok(Never { addresses, names, files, command })
+    }
+
     fn firewall(&self, section: FirewallSection) -> Result<Firewall, ConfigError> {
         let table = match section.table {
             None => DEFAULT_TABLE.to_owned(),
@@ -338,9 +376,30 @@ fn default_control() -> PathBuf {
     }
 }
 
+/// An empty `state` is none.
+fn store(state: Option<PathBuf>, history: Option<Duration>) -> Option<store::Settings> {
+    let path = state.or_else(default_state).filter(|path| !path.as_os_str().is_empty())?;
+    Some(store::Settings { path, keep: history.unwrap_or(DEFAULT_HISTORY) })
+}
+
+/// The system's for root; for others the state folder of the user (XDG).
+fn default_state() -> Option<PathBuf> {
+    if nix::unistd::geteuid().is_root() {
+        return Some("/var/lib/portcullis/state.db".into());
+    }
+    // The XDG base directory specification has relative paths ignored.
+    let folder = |name| std::env::var_os(name).map(PathBuf::from).filter(|it| it.is_absolute());
+    let state = folder("XDG_STATE_HOME")
+        .or_else(|| folder("HOME").map(|home| home.join(".local").join("state")))?;
+    Some(state.join("portcullis").join("state.db"))
+}
+
 /// The kernel's accept sets take 4096 ranges of a family; the rest is for this host's own.
 const MOST_NEVER: usize = 3_500;
 
+const DEFAULT_HISTORY: Duration = Duration::from_secs(90 * 86_400);
+const MOST_NAMES: usize = 100;
+const BANS_PER_MINUTE: usize = 1_000;
 const DEFAULT_PORT: u16 = 5514;
 const DEFAULT_TABLE: &str = "portcullis";
 const FILTERS_FOLDER: &str = "/etc/portcullis/filters";

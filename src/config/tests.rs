@@ -10,6 +10,61 @@ fn error(text: &str) -> String {
     Plan::from_text("portcullis.toml", text).unwrap_err().to_string()
 }
 
+fn threshold(plan: &Plan, jail: usize) -> crate::detect::Threshold {
+    plan.jails[jail].terms.thresholds[0].0
+}
+
+#[test]
+fn what_bans_are_like_is_said_by_jail_or_defaults() {
+    let plan = plan(
+        r#"
+        [defaults]
+        bantime_increment = true
+        bantime_multipliers = [1, 2.5]
+        ipv6_escalate = 3
+        [jail.again]
+        kind = "recidive"
+        bantime = "1w"
+        [jail.sshd]
+        senders = 2
+        bantime_factor = 2
+        bantime_overalljails = false
+        bantime_max = "forever"
+        bantime_jitter = 30
+        ipv6_escalate_prefix = 48
+        [[jail.sshd.threshold]]
+        maxretry = 30
+        findtime = "1d"
+        bantime = "1w"
+        [[jail.sshd.threshold]]
+        distinct = 5
+        [breaker]
+        bans_per_minute = 0
+        [never_ban]
+        names = ["admin.example.net"]
+        command = ["/bin/false", "x"]
+        "#,
+    );
+    assert_eq!(plan.jails[0].filter, JailFilter::Bans);
+    assert!(plan.jails[0].terms.recidive && plan.jails[0].terms.growth.all_jails);
+    let terms = &plan.jails[1].terms;
+    assert!(terms.growth.increment && !terms.growth.all_jails);
+    assert_eq!((terms.growth.factor, &*terms.growth.multipliers), (2.0, &[1.0, 2.5][..]));
+    assert_eq!((terms.growth.max, terms.growth.jitter.as_secs()), (DurationWords::Forever, 30));
+    assert_eq!((terms.escalate[0].after, terms.escalate[1].after), (0, 3));
+    assert_eq!((terms.escalate[0].prefix, terms.escalate[1].prefix), (24, 48));
+    let shown: Vec<_> = terms
+        .thresholds
+        .iter()
+        .map(|(it, ban)| (it.maxretry, it.findtime.as_secs(), it.senders, it.distinct, *ban))
+        .map(|(hits, time, senders, users, ban)| (hits, time, senders, users, ban.to_string()))
+        .collect();
+    let ten = || "10m".to_owned();
+    let expected = [(5, 600, 2, 0, ten()), (30, 86_400, 2, 0, "1w".into()), (5, 600, 2, 5, ten())];
+    assert_eq!(shown, expected);
+    assert_eq!((plan.bans_per_minute, &*plan.never_ban.names[0]), (0, "admin.example.net"));
+}
+
 #[test]
 fn nothing_is_a_working_configuration() {
     let plan = plan("");
@@ -22,8 +77,8 @@ fn nothing_is_a_working_configuration() {
     assert!(plan.listeners.iter().all(|it| it.trust == Trust::Ban));
     assert_eq!(plan.metrics.to_string(), "127.0.0.1:9514");
     assert_eq!(plan.jails.len(), plan.filters.len());
-    assert!(plan.jails.iter().any(|jail| &*jail.name == "sshd"));
-    assert_eq!(plan.jails[0].threshold.maxretry, 5);
+    assert!(plan.jails.iter().any(|jail| &**jail.name() == "sshd"));
+    assert_eq!(threshold(&plan, 0).maxretry, 5);
     assert!(plan.filters.iter().all(|filter| !filter.opt_in));
     assert!(plan.workers >= 1);
 }
@@ -45,19 +100,19 @@ fn jails_take_what_they_do_not_say_from_the_defaults() {
         enabled = false
         "#,
     );
-    let names: Vec<_> = plan.jails.iter().map(|jail| &*jail.name).collect();
+    let names: Vec<_> = plan.jails.iter().map(|jail| &**jail.name()).collect();
     assert_eq!(names, ["night", "sshd"]);
     assert_eq!(plan.filters.len(), 1, "one filter serves both");
-    assert_eq!(plan.jails[0].bantime, DurationWords::Forever);
-    assert_eq!(plan.jails[0].threshold.ipv6_prefix, 128);
-    assert_eq!(plan.jails[1].bantime.to_string(), "1d12h");
-    assert_eq!(plan.jails[1].threshold.findtime.as_secs(), 90);
-    assert_eq!(plan.jails[1].threshold.maxretry, 3);
+    assert_eq!(plan.jails[0].bantime(), DurationWords::Forever);
+    assert_eq!(threshold(&plan, 0).ipv6_prefix, 128);
+    assert_eq!(plan.jails[1].bantime().to_string(), "1d12h");
+    assert_eq!(threshold(&plan, 1).findtime.as_secs(), 90);
+    assert_eq!(threshold(&plan, 1).maxretry, 3);
 }
 
 #[test]
 fn a_filter_that_must_be_asked_for_is_there_when_asked() {
-    assert!(!plan("").jails.iter().any(|jail| &*jail.name == "cisco-asa-deny"));
+    assert!(!plan("").jails.iter().any(|jail| &**jail.name() == "cisco-asa-deny"));
     assert_eq!(plan("[jail.cisco-asa-deny]").filters[0].name, "cisco-asa-deny");
 }
 
@@ -111,7 +166,7 @@ fn slips_are_named_with_their_place_and_mend() {
         ("[jial.sshd]", "did you mean `jail`?"),
         ("[jail.sshd]\nmaxretry = \"5\"", "portcullis.toml:2:12: invalid type: string"),
         ("[jail.sshd]\nmaxretry = 0", "portcullis.toml:2:12: maxretry is 1 to 1000, not 0"),
-        ("[jail.sshd]\nfindtime = \"forever\"", "portcullis.toml:2:12: findtime is a time"),
+        ("[jail.sshd]\nfindtime = \"forever\"", "portcullis.toml:2:12: this is a time"),
         ("[jail.sshd]\nbantime = \"5min\"", "portcullis.toml:2:11: `5min` is not a duration"),
         ("[defaults]\nprograms = [\"x\"]", "belongs to a jail, not to [defaults]"),
         (
@@ -151,6 +206,18 @@ fn slips_are_named_with_their_place_and_mend() {
             "at most 15 entries, not 16",
         ),
         ("x = [", "portcullis.toml:1"),
+        ("[jail.a]\nkind = \"recidiv\"", "expected `filter` or `recidive`"),
+        ("[jail.a]\nkind = \"recidive\"\nfilter = \"sshd\"", "jail `a`: its hits are the bans"),
+        ("[defaults]\nkind = \"recidive\"", "belong to a jail, not to [defaults]"),
+        ("[jail.sshd]\nbantime_factor = 0", "bantime_factor is above 0"),
+        ("[jail.sshd]\nbantime_multipliers = [1, -2]", "a multiplier is above 0"),
+        ("[jail.sshd]\nbantime_jitter = \"forever\"", "bantime_jitter cannot be `forever`"),
+        ("[jail.sshd]\nsenders = 0", "senders is 1 to 100, not 0"),
+        ("[jail.sshd]\nipv4_escalate = 1", "set ipv4_prefix or ipv6_prefix instead"),
+        ("[jail.sshd]\nipv4_escalate_prefix = 4", "this prefix length is 8 to 32, not 4"),
+        ("[never_ban]\nnames = [\"192.0.2.1\"]", "portcullis.toml:2:10: `192.0.2.1` is no host"),
+        ("[never_ban]\ncommand = [\"true\"]", "portcullis.toml:2:11: `command` begins with"),
+        ("[breaker]\nbans_per_minute = -1", "bans_per_minute is 0 (never) to 1000000"),
     ] {
         let said = error(text);
         assert!(said.contains(expected), "{text}\n  said  {said}\n  lacks {expected}");
@@ -195,7 +262,7 @@ fn the_reference_is_a_working_configuration() {
         .flat_map(|line| [line, "\n"])
         .collect();
     let plan = plan(&whole);
-    assert_eq!((plan.jails.len(), plan.filters.len(), plan.sender_prefixes.len()), (2, 1, 2));
+    assert_eq!((plan.jails.len(), plan.filters.len(), plan.sender_prefixes.len()), (3, 1, 2));
 
     let table: toml::Table = whole.parse().unwrap();
     let jails = table["jail"].as_table().unwrap().values();
@@ -207,6 +274,8 @@ fn the_reference_is_a_working_configuration() {
         ("[[sender]]", table["sender"][0].as_table().unwrap()),
         ("[jail.sshd]", &of_jails),
         ("[never_ban]", table["never_ban"].as_table().unwrap()),
+        ("[breaker]", table["breaker"].as_table().unwrap()),
+        ("[[jail.sshd.threshold]]", of_jails["threshold"][0].as_table().unwrap()),
         ("[firewall]", table["firewall"].as_table().unwrap()),
         ("[metrics]", table["metrics"].as_table().unwrap()),
     ] {
@@ -218,5 +287,5 @@ fn the_reference_is_a_working_configuration() {
     }
     let defaults = table["defaults"].as_table().unwrap();
     let missing: Vec<_> = of_jails.keys().filter(|key| !defaults.contains_key(*key)).collect();
-    assert_eq!(missing, ["filter", "programs"], "which [defaults] refuse");
+    assert_eq!(missing, ["filter", "kind", "programs", "threshold"], "which [defaults] refuse");
 }

@@ -17,6 +17,7 @@ pub(super) struct Facts<'a> {
     pub(super) jails: usize,
     pub(super) origin: &'a str,
     pub(super) enforcement: &'a str,
+    pub(super) memory: &'a str,
 }
 
 /// The listeners with their real ports: `udp 127.0.0.1:5514 (trust ban)`.
@@ -54,6 +55,7 @@ fn write(out: &mut impl Write, facts: &Facts<'_>) -> std::io::Result<()> {
         facts.jails,
         facts.compiled.as_millis()
     )?;
+    writeln!(out, "  state      {}", facts.memory)?;
     writeln!(out, "  firewall   {}", facts.enforcement)?;
     if let Some(line) = try_it(facts.listening) {
         let program = std::env::args().next().unwrap_or_else(|| "portcullis".to_owned());

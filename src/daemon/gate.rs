@@ -48,6 +48,8 @@ enum Work {
     Changes(Vec<Wish>, Option<Instant>),
     Snapshot(Snapshot),
     Never(Vec<Prefix>),
+    /// All that came before is done, well or badly.
+    Tell(SyncSender<()>),
     /// The last of all: done if something before it was lost or failed.
     Last(Snapshot),
 }
@@ -91,6 +93,15 @@ impl GateQueue {
     /// Hands over everything. Answers a call of [`is_stale`](GateQueue::is_stale).
     pub(super) fn send_snapshot(&self, snapshot: Snapshot) {
         self.queue(Work::Snapshot(snapshot));
+    }
+
+    /// Waits until all that was handed over has reached the kernel, or was refused: whether it did in
+    /// time.
+    pub(super) fn wait(&self, limit: Duration) -> bool {
+        let (done, told) = sync_channel(1);
+        self.metrics.enforce_queue.change(1);
+        _ = self.work.send(Work::Tell(done)); // the thread is gone only when it has panicked
+        told.recv_timeout(limit).is_ok()
     }
 
     /// Whether a snapshot is wanted; asked once, the answer is forgotten.
@@ -164,6 +175,8 @@ impl Gate {
         while let Some(work) = next.take() {
             self.done_one();
             match work {
+                // Who asked may have lost patience.
+                Work::Tell(done) => _ = done.send(()),
                 Work::Last(_) if !self.is_behind() => {}
                 Work::Snapshot(snapshot) | Work::Last(snapshot) => self.sync(&snapshot),
                 // A snapshot will bring it, when the kernel is asked again.

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::decide::Batch;
 use crate::input::Senders;
+use crate::matcher::Checks;
 use crate::metrics::Metrics;
 use crate::model::{Timestamp, Trust};
 use crate::pipeline::{Hit, Rules, Speaker, Worker};
@@ -24,6 +25,14 @@ pub(super) struct Intake {
     complaint: Seldom,
     counted: Counted,
     cache: (usize, usize),
+    matching: Matching,
+}
+
+/// The matcher's counts when they were last shown.
+#[derive(Clone, Copy, Debug, Default)]
+struct Matching {
+    built: u64,
+    checked: Checks,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -49,6 +58,7 @@ impl Intake {
             complaint: Seldom::default(),
             counted: Counted::default(),
             cache: (0, 0),
+            matching: Matching::default(),
         }
     }
 
@@ -114,6 +124,14 @@ impl Intake {
             });
         }
         self.given_up = given_up;
+        let scratch = self.worker.scratch();
+        let (built, checked) = (scratch.states_built(), scratch.checked());
+        let Matching { built: built_before, checked: before } =
+            std::mem::replace(&mut self.matching, Matching { built, checked });
+        let failed = checked.failed - before.failed;
+        self.metrics.automaton_built.add(built - built_before);
+        self.metrics.exact_checks.add(checked.held - before.held + failed);
+        self.metrics.exact_checks_failed.add(failed);
         let clears = self.worker.scratch().cache_clears();
         let bytes = self.worker.scratch().cache_bytes();
         if (bytes, clears) != self.cache {

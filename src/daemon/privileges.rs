@@ -45,8 +45,8 @@ pub enum PrivilegeError {
 }
 
 /// Becomes `name`, with CAP_NET_ADMIN and CAP_NET_BIND_SERVICE alone. Of the folders of `files`,
-/// those that are missing are made, and given to the user.
-pub fn become_user(name: &str, files: &[&Path]) -> Result<(), PrivilegeError> {
+/// those that are missing are made with the mode beside them, and given to the user.
+pub fn become_user(name: &str, files: &[(&Path, u32)]) -> Result<(), PrivilegeError> {
     let threads = fs::read_dir("/proc/self/task").map_or(1, Iterator::count);
     if threads != 1 {
         return Err(PrivilegeError::Threads(threads));
@@ -61,9 +61,10 @@ pub fn become_user(name: &str, files: &[&Path]) -> Result<(), PrivilegeError> {
         let is_he = user.uid == geteuid();
         return if is_he { Ok(()) } else { Err(PrivilegeError::NotRoot(name.to_owned())) };
     }
-    let folders: Vec<&Path> = files.iter().filter_map(|file| file.parent()).collect();
-    for folder in &folders {
-        make(folder, &user)?;
+    let folders = files.iter().filter_map(|(file, mode)| Some((file.parent()?, *mode)));
+    let folders: Vec<(&Path, u32)> = folders.collect();
+    for (folder, mode) in &folders {
+        make(folder, *mode, &user)?;
     }
     // Without CAP_SETPCAP later, the bounding set can only be cut while we are root.
     clear_bounding_set().map_err(failed("clear the bounding set"))?;
@@ -74,7 +75,7 @@ pub fn become_user(name: &str, files: &[&Path]) -> Result<(), PrivilegeError> {
     setresuid(user.uid, user.uid, user.uid).map_err(failed("become the user"))?;
     set_capabilities(KEPT).map_err(failed("keep CAP_NET_ADMIN and CAP_NET_BIND_SERVICE"))?;
     prctl::set_no_new_privs().map_err(failed("renounce new privileges"))?;
-    for folder in folders {
+    for (folder, _) in folders {
         if access(folder, AccessFlags::W_OK | AccessFlags::X_OK).is_err() {
             let (user, folder) = (name.to_owned(), folder.to_owned());
             return Err(PrivilegeError::Folder { user, folder });
@@ -84,7 +85,7 @@ pub fn become_user(name: &str, files: &[&Path]) -> Result<(), PrivilegeError> {
 }
 
 /// Makes a folder that is missing. One that is there may be everybody's, and is left as it is.
-fn make(folder: &Path, user: &User) -> Result<(), PrivilegeError> {
+fn make(folder: &Path, mode: u32, user: &User) -> Result<(), PrivilegeError> {
     if folder.as_os_str().is_empty() || folder.exists() {
         return Ok(());
     }
@@ -93,7 +94,7 @@ fn make(folder: &Path, user: &User) -> Result<(), PrivilegeError> {
         step: "make the folder of a socket or file",
         source,
     };
-    fs::DirBuilder::new().recursive(true).mode(0o755).create(folder).map_err(failed)?;
+    fs::DirBuilder::new().recursive(true).mode(mode).create(folder).map_err(failed)?;
     chown(folder, Some(user.uid.as_raw()), Some(user.gid.as_raw())).map_err(failed)
 }
 

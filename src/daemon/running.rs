@@ -21,6 +21,8 @@ pub(super) struct Running {
     pub(super) udp: Vec<JoinHandle<()>>,
     pub(super) decide: JoinHandle<()>,
     pub(super) enforce: JoinHandle<()>,
+    /// None when nothing is remembered.
+    pub(super) store: Option<JoinHandle<()>>,
 }
 
 impl Running {
@@ -48,7 +50,8 @@ impl Running {
         });
         let udp = self.udp.into_iter().map(|thread| ("a UDP thread", thread));
         let others = [("the decide thread", self.decide), ("the enforce thread", self.enforce)];
-        for (what, thread) in udp.chain(others) {
+        let store = self.store.map(|thread| ("the store thread", thread));
+        for (what, thread) in udp.chain(others).chain(store) {
             join(what, thread);
         }
         self.runtime.shutdown_timeout(DEADLINE);

@@ -9,25 +9,27 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::datagrams::Datagrams;
-use super::decide::{Batch, Decider, Inputs};
+use super::decide::{Batch, Before, Decider, Inputs, Known};
 use super::intake::{Intake, Seldom};
 use super::open::{self, Enforcement, Sockets};
 use super::orders::answer;
 use super::running::Running;
 use super::status::Facade;
 use super::streams::{self, Streams};
-use super::{DaemonError, Options, gate, system};
+use super::{DaemonError, Options, gate, never, system};
 use crate::config::Plan;
 use crate::control::{Claimed, serve as serve_control};
 use crate::host;
 use crate::metrics::{Endpoint, Metrics, Readiness, serve as serve_metrics};
 use crate::pipeline::Rules;
+use crate::store;
 
 /// What could be refused, and was not.
 pub(super) struct Opened {
     pub(super) claimed: Claimed,
     pub(super) sockets: Sockets,
     pub(super) enforcement: Enforcement,
+    pub(super) memory: store::Opened,
 }
 
 /// Starts everything.
@@ -37,9 +39,9 @@ pub(super) fn start(
     opened: Opened,
     options: Options,
 ) -> Result<Running, DaemonError> {
-    let Opened { claimed, sockets, enforcement } = opened;
+    let Opened { claimed, sockets, enforcement, mut memory } = opened;
     let Enforcement { backend, held, enforcing, described } = enforcement;
-    let names: Vec<_> = plan.jails.iter().map(|jail| Arc::clone(&jail.name)).collect();
+    let names: Vec<_> = plan.jails.iter().map(|jail| Arc::clone(jail.name())).collect();
     let metrics = Metrics::new(&names);
     metrics.jails_skipped.set(plan.skipped.len());
     for skipped in &plan.skipped {
@@ -57,12 +59,34 @@ pub(super) fn start(
         gate.flush_at_end();
     }
 
+    let restored = std::mem::take(&mut memory.restored);
+    let (memory, store) = {
+        let _inside = runtime.enter();
+        survive_file_limit()?;
+        memory.start().map_err(system("starting the store thread"))?
+    };
+    let figures = Arc::clone(memory.figures());
+
     let (facts_changed, facts_in) = mpsc::channel(1);
     let facts = runtime.block_on(host::follow(facts_changed))?;
     let (orders, orders_in) = mpsc::channel(ORDERS);
     let (hits, hits_in) = mpsc::channel(BATCHES);
-    let decider = Decider::new(plan, Arc::clone(rules), &facts, &held, gate, Arc::clone(&metrics));
-    let inputs = Inputs { hits: hits_in, orders: orders_in, facts: facts_in };
+    let (listed_changed, listed_in) = mpsc::channel(1);
+    let listed = runtime.block_on(never::follow(&plan.never_ban, listed_changed));
+    let (asks, asks_in) = mpsc::channel(never::ASKS);
+    let (answers, answers_in) = mpsc::channel(never::ASKS);
+    runtime.spawn(never::answer(plan.never_ban.command.clone(), asks_in, answers));
+    let known = Known { facts: &facts, listed, asks };
+    let before = Before { restored, held: &held };
+    let rules_of = Arc::clone(rules);
+    let decider = Decider::new(plan, rules_of, known, before, gate, memory, Arc::clone(&metrics));
+    let inputs = Inputs {
+        hits: hits_in,
+        orders: orders_in,
+        facts: facts_in,
+        listed: listed_in,
+        answers: answers_in,
+    };
     let standing = fallen.clone().drop_guard();
     let decide = thread("decide", move || {
         let _standing = standing;
@@ -72,7 +96,8 @@ pub(super) fn start(
     })?;
 
     let parts = Parts { plan, rules, metrics: &metrics, hits, stop: &stop, fallen: &fallen };
-    let facade = Arc::new(Facade::new(plan, rules, &sockets, enforcing, &described, &metrics));
+    let facade =
+        Arc::new(Facade::new(plan, rules, &sockets, enforcing, &described, &metrics, figures));
     let endpoint = Endpoint { metrics: Arc::clone(&metrics), readiness: readiness.clone() };
     let Sockets { datagrams, streams, metrics: metrics_listener } = sockets;
     let udp = {
@@ -87,7 +112,7 @@ pub(super) fn start(
         parts.datagrams(datagrams)?
     };
     readiness.set(true);
-    Ok(Running { runtime, tasks, stop, fallen, readiness, udp, decide, enforce })
+    Ok(Running { runtime, tasks, stop, fallen, readiness, udp, decide, enforce, store })
 }
 
 /// What the inputs are started with.
@@ -146,6 +171,13 @@ impl Parts<'_> {
             tasks.spawn(streams.listen(socket, listener.trust, tasks.clone(), self.stop.clone()));
         }
     }
+}
+
+/// A write beyond RLIMIT_FSIZE sends SIGXFSZ, which would end us; handled, the write fails as on a full
+/// disk. The handler stays when what receives the signal goes.
+fn survive_file_limit() -> Result<(), DaemonError> {
+    use tokio::signal::unix::{SignalKind, signal};
+    signal(SignalKind::from_raw(libc::SIGXFSZ)).map(drop).map_err(system("handling SIGXFSZ"))
 }
 
 fn runtime(workers: usize) -> Result<Runtime, DaemonError> {

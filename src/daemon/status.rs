@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use super::open::Sockets;
 use crate::config::Plan;
-use crate::control::{BanRow, JailRow, ListenerRow, SkippedRow, Status};
+use crate::control::{BanRow, JailRow, ListenerRow, SkippedRow, Status, StoreRow};
 use crate::metrics::{Metrics, Tally};
 use crate::model::{JailId, Timestamp, Trust};
 use crate::pipeline::Rules;
+use crate::store::Figures;
 use crate::syslog::Dialect;
 
 /// The daemon's figures and what does not change while it runs.
@@ -16,6 +17,7 @@ pub(super) struct Facade {
     fixed: Status,
     dropped: Vec<Option<Tally>>,
     metrics: Arc<Metrics>,
+    store: Arc<Figures>,
 }
 
 impl Facade {
@@ -26,6 +28,7 @@ impl Facade {
         enforcing: bool,
         enforcement: &str,
         metrics: &Arc<Metrics>,
+        store: Arc<Figures>,
     ) -> Facade {
         let mut listeners = Vec::new();
         let mut dropped = Vec::new();
@@ -41,8 +44,11 @@ impl Facade {
         }
         let (filters, patterns) = rules.size();
         let jails = plan.jails.iter().map(|jail| JailRow {
-            name: jail.name.to_string(),
-            filter: rules.filter_name(plan.filter_of(jail)).to_owned(),
+            name: jail.name().to_string(),
+            filter: match plan.filter_of(jail) {
+                Some(filter) => rules.filter_name(filter).to_owned(),
+                None => "bans of other jails".to_owned(),
+            },
             hits: 0,
             bans: 0,
         });
@@ -54,10 +60,11 @@ impl Facade {
         let fixed = Status {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             pid: std::process::id(),
-            started: Timestamp::now().seconds(),
+            started: Timestamp::now().shown().seconds(),
             config: plan.origin.clone(),
             enforcing,
             enforcement: enforcement.to_owned(),
+            store: StoreRow::default(),
             listeners,
             metrics: format!("http://{metrics_at}/metrics"),
             filters,
@@ -67,7 +74,7 @@ impl Facade {
             skipped: skipped.collect(),
             never_ban: 0,
         };
-        Facade { fixed, dropped, metrics: Arc::clone(metrics) }
+        Facade { fixed, dropped, metrics: Arc::clone(metrics), store }
     }
 
     pub(super) fn status(&self, bans: &[BanRow]) -> Status {
@@ -83,9 +90,25 @@ impl Facade {
         for (listener, dropped) in status.listeners.iter_mut().zip(&self.dropped) {
             listener.dropped = dropped.as_ref().map(Tally::get);
         }
+        status.store = self.store();
         status.never_ban = self.metrics.never_ban.get() as usize;
         status.counts = self.counts(bans.len());
         status
+    }
+
+    fn store(&self) -> StoreRow {
+        let store = &self.store;
+        let queued = store.queued();
+        StoreRow {
+            working: store.is_working(),
+            said: store.said(),
+            commits: store.commits(),
+            failures: store.failures(),
+            stale: store.stale(),
+            history_lost: store.lost(),
+            pending: queued + store.pending(),
+            bytes: store.bytes(),
+        }
     }
 
     fn counts(&self, bans: usize) -> BTreeMap<String, u64> {
@@ -109,6 +132,10 @@ impl Facade {
             ("spared_self", m.hits_self.get()),
             ("spared_never_ban", m.refused_never.get()),
             ("spared_ledger_full", m.refused_full.get()),
+            ("never_ban_unasked", m.never_unasked.get()),
+            ("breaker_tripped", m.breaker_tripped.get()),
+            ("bans_held", m.bans_held.get()),
+            ("bans_dry_run", m.bans_dry_run.get()),
             ("watched", m.watched.get()),
             ("displaced", m.displaced.get()),
             ("checks_given_up", m.given_up.get()),

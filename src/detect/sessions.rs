@@ -20,7 +20,7 @@ pub struct Sessions {
 impl Sessions {
     /// Takes a session line; appends a hit for each jail when it completes a failure.
     pub fn told(&mut self, told: Told, rules: &Rules, hits: &mut Vec<Hit>) {
-        let Told { filter, groups, speaker, at } = told;
+        let Told { filter, groups, speaker, at, excerpt } = told;
         let sessions = self.by_filter.entry(filter).or_default();
         let verdict = sessions.judge_of(&sender(speaker), groups, at);
         let (Kind::Failure, Some(offender)) = (verdict.kind, address(&verdict.groups)) else {
@@ -29,7 +29,17 @@ impl Sessions {
         let user = verdict.groups.get("user").and_then(|user| user.as_deref()).map(ShortText::new);
         let pattern = PatternId { filter, index: 0 };
         let counted_by = rules.counted_by(&verdict.groups, offender);
-        let hit = |&jail| Hit { jail, pattern, offender, counted_by, speaker, at, user };
+        let hit = |&jail| Hit {
+            jail,
+            pattern,
+            offender,
+            counted_by,
+            speaker,
+            at,
+            user,
+            weight: 1,
+            excerpt,
+        };
         hits.extend(rules.jails_of(filter).iter().map(hit));
     }
 

@@ -11,6 +11,7 @@ mod dump;
 mod element;
 mod error;
 mod expression;
+mod known;
 mod layout;
 mod message;
 mod never;
@@ -34,6 +35,7 @@ use crate::model::{Prefix, Scope, Target, Timestamp, Until};
 use commit::Frame;
 use dump::Fingerprint;
 use element::Abilities;
+use known::Known;
 use layout::BanSet;
 use never::Never;
 use objects::Objects;
@@ -134,6 +136,8 @@ pub struct Gate {
     ownership: Ownership,
     written: Option<Fingerprint>,
     seen_generation: Option<u32>,
+    /// What the kernel held when the gate was opened: to read it again would take half of a start.
+    known: Option<Known>,
     /// Hears what others do to a table that they can write.
     watch: Option<Watch>,
     /// What the generation would be if nobody else committed anything since the last comparison.
@@ -170,6 +174,7 @@ impl Gate {
             seen_generation: None,
             watch: None,
             compared: Compared { at: Instant::now(), generation: 0, ours: 0 },
+            known: None,
         };
         let frame = gate.survey()?;
         if let Err(error) = gate.commit(&[], None, Some(frame)) {
@@ -182,7 +187,10 @@ impl Gate {
             gate.commit(&[], None, Some(frame))?;
         }
         gate.abilities = gate.find_abilities()?;
-        let held = gate.held()?;
+        let known = Known::read(&mut gate.link, &gate.table, &gate.sets);
+        let known = known.map_err(|refusal| gate.explain(refusal))?;
+        let held = known.held();
+        gate.known = Some(known);
         gate.has_compared()?;
         Ok((gate, held))
     }
@@ -238,9 +246,16 @@ impl Gate {
         now: Timestamp,
         frame: Option<Frame>,
     ) -> Result<Mended, GateError> {
-        let there = frame.as_ref().map_or(&self.sets, |frame| &frame.there);
-        let held = dump::bans(&mut self.link, &self.table, there);
-        let held = held.map_err(|refusal| self.explain(refusal))?;
+        let generation = self.generation()?;
+        let known = self.known.take().filter(|_| frame.is_none());
+        let held = match known.and_then(|known| known.if_still(generation)) {
+            Some(held) => held,
+            None => {
+                let there = frame.as_ref().map_or(&self.sets, |frame| &frame.there);
+                let held = dump::bans(&mut self.link, &self.table, there);
+                held.map_err(|refusal| self.explain(refusal))?
+            }
+        };
         let plan = Plan::for_state(&held, bans, now);
         let put = plan.steps.iter().filter(|step| step.is_put()).count();
         let made = frame.as_ref().is_some_and(Frame::makes);

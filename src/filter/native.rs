@@ -69,6 +69,7 @@ struct File {
 struct Entry {
     name: String,
     regex: Spanned<String>,
+    weight: Option<Spanned<u16>>,
     hit: Vec<Spanned<Line>>,
     #[serde(default)]
     miss: Vec<Spanned<Line>>,
@@ -117,6 +118,11 @@ impl Source<'_> {
         if entry.hit.is_empty() {
             return Err(self.wrong(&entry, "no sample exercises it: give it at least one `hit`"));
         }
+        let weight = entry.weight.as_ref().map_or(1, |weight| *weight.get_ref());
+        if weight == 0 || weight > MOST_WEIGHT || (!wants_address && entry.weight.is_some()) {
+            let what = format!("weight is 1 to {MOST_WEIGHT}, and only a [[pattern]] has one");
+            return Err(self.wrong(&entry, &what));
+        }
         let place = self.place(&entry.regex);
         let all = [
             (SampleKind::Hit, entry.hit),
@@ -128,7 +134,7 @@ impl Source<'_> {
             .flat_map(|(kind, lines)| lines.into_iter().map(move |line| (kind, line)))
             .map(|(kind, line)| self.sample(&entry.name, kind, line, wants_address))
             .collect::<Result<Vec<_>, _>>()?;
-        Ok(Pattern { name: entry.name, exact, gate, samples, place })
+        Ok(Pattern { name: entry.name, exact, gate, weight, samples, place })
     }
 
     fn sample(
@@ -161,6 +167,9 @@ impl Source<'_> {
         })
     }
 }
+
+/// As many hits as a jail can ask for.
+const MOST_WEIGHT: u16 = 1_000;
 
 /// Refuses patterns, and pairs of patterns, that can name two addresses for one line.
 pub(super) fn unambiguous(filter: &Filter) -> Result<(), FilterError> {
@@ -238,6 +247,9 @@ miss = ['good login of x from 192.0.2.1']
     #[test]
     fn a_filter_reads() {
         let filter = read("t", "t.toml", GOOD).unwrap();
+        assert_eq!(filter.patterns[0].weight, 1);
+        let heavy = read("t", "t.toml", &GOOD.replace("hit =", "weight = 3\nhit =")).unwrap();
+        assert_eq!(heavy.patterns[0].weight, 3);
         assert_eq!(filter.patterns[0].samples.len(), 2);
         assert_eq!(filter.patterns[0].place.to_string(), "t.toml:8:9");
     }
@@ -257,6 +269,7 @@ miss = ['good login of x from 192.0.2.1']
             ("<user> from <ip>$'", "x from <ip>.*$'", "t.toml:8:9: pattern `one`: a name such as"),
             (", ip = \"192.0.2.1\", user = \"x\"", "", "a hit names its offender"),
             ("[\"t\"]", "[]", "programs is empty"),
+            ("hit =", "weight = 0\nhit =", "weight is 1 to 1000"),
         ];
         for (from, to, expected) in cases {
             assert!(GOOD.contains(from), "{from}");

@@ -22,11 +22,12 @@ use regex_syntax::hir::Hir;
 pub(super) use cache::Cache;
 use cache::{DEAD, MOST_STATES, Part, SPECIAL, Set, UNKNOWN};
 use nfa::Nfa;
-use subset::Place;
+use subset::{Belief, Place};
 
 /// The gates, compiled. Shared, read-only.
 #[derive(Debug)]
 pub(super) struct Automaton {
+    belief: Belief,
     nfa: Nfa,
     classes: Box<[u8; 256]>,
     /// The width of a row, as a power of two.
@@ -79,7 +80,8 @@ impl Automaton {
     ) -> Result<Automaton, (usize, String)> {
         let mut nfa = Nfa::default();
         for (at, gate) in native.iter().chain(foreign).enumerate() {
-            nfa.add(gate).map_err(|why| (at, why))?;
+            let separator = (at < native.len()).then_some(PLAIN);
+            nfa.add(gate, separator).map_err(|why| (at, why))?;
         }
         // A state is built from one byte of a class: what we ask for by name must be alone in its own.
         let mut apart = b"\n []:".to_vec();
@@ -90,12 +92,31 @@ impl Automaton {
         let most_states = (bytes / ROW_SHARE / (2 << shift)).clamp(LEAST_STATES, MOST_STATES);
         let (classes, foreign) = (Box::new(classes), native.len() as u32);
         let most_bytes = bytes.max(LEAST_BYTES);
-        Ok(Automaton { nfa, classes, shift, foreign, most_states, most_bytes })
+        let belief = BELIEF;
+        Ok(Automaton { belief, nfa, classes, shift, foreign, most_states, most_bytes })
     }
 
     /// Working memory for one thread, which must not be used with another automaton.
     pub(super) fn cache(&self) -> Cache {
         let mut cache = Cache::new(self);
+        self.begin(&mut cache);
+        cache
+    }
+
+    /// From now on these gates open only where all of their pattern was seen. States that believed in
+    /// them are forgotten, with all others: it happens once for each gate at most.
+    pub(super) fn doubt(&self, gates: &[u32], cache: &mut Cache) {
+        let doubted = &mut cache.room.doubted;
+        let news =
+            gates.iter().filter(|gate| !std::mem::replace(&mut doubted[**gate as usize], true));
+        if news.count() > 0 {
+            cache.empty();
+            self.begin(cache);
+        }
+    }
+
+    /// Builds the states that walks begin with.
+    fn begin(&self, cache: &mut Cache) {
         let room = &mut cache.room;
         let (native, foreign) = self.nfa.starts.split_at(self.foreign as usize);
         let mut open = |starts: &[u32]| {
@@ -108,11 +129,10 @@ impl Automaton {
         cache.programs = native.clone();
         let starts = [(Part::Host, behind_space), (Part::Program, native), (Part::Text, foreign)];
         for (at, (part, states)) in starts.into_iter().enumerate() {
-            let set = self.close(&mut cache, part, &states);
+            let set = self.close(cache, part, &states);
             cache.starts[at] = cache.insert(self, set);
         }
         cache.start_count = cache.states();
-        cache
     }
 
     /// States of the NFA, and the bytes that they take.
@@ -251,13 +271,13 @@ impl Automaton {
             from.iter().partition(|state| self.nfa.owner[**state as usize] < self.foreign);
         room.begin();
         native.iter().for_each(|state| room.add(&self.nfa, *state, Place::End));
-        room.end(&self.nfa, &mut opens);
+        room.end(&self.nfa, self.belief, &mut opens);
         all.append(&mut opens);
         let before = self.before_break(&foreign, room);
         let behind = room.image(&self.nfa, &before, b"\n");
         room.begin();
         behind.iter().for_each(|state| room.add(&self.nfa, *state, Place::End));
-        room.end(&self.nfa, &mut opens);
+        room.end(&self.nfa, self.belief, &mut opens);
         all.append(&mut opens);
         all.into()
     }
@@ -320,7 +340,7 @@ impl Automaton {
         room.begin();
         states.iter().for_each(|state| room.add(&self.nfa, *state, Place::Inside));
         let mut opens = Vec::new();
-        room.end(&self.nfa, &mut opens);
+        room.end(&self.nfa, self.belief, &mut opens);
         Set { part, opens: opens.into(), states: room.set.as_slice().into() }
     }
 }
@@ -335,6 +355,10 @@ const HOST: usize = 0;
 const NATIVE: usize = 1;
 const FOREIGN: usize = 2;
 const STARTS: usize = 3;
+
+/// Twelve letters that must be as they are, and so few patterns that it costs less to check them than
+/// to tell them apart.
+const BELIEF: Belief = Belief { gates: 4, bits: 96 };
 
 /// Every so many lines one marks its states as lately used.
 const LINES_A_MARK: u32 = 16;

@@ -47,25 +47,33 @@ impl Matcher {
         scratch: &mut Scratch,
         mut each: impl FnMut(Found<'t, '_>),
     ) {
-        let Scratch { opened, exact, .. } = scratch;
         let mut settled = None;
-        for &id in opened.iter() {
+        for at in 0..scratch.opened.len() {
             // Foreign gates stand behind the native ones.
+            let id = scratch.opened[at];
             let Some(rule) = self.rules.get(id as usize) else { return };
             if settled == Some(rule.filter) {
                 continue;
             }
-            if !rule.exact.find(text, exact) {
+            let matches = rule.exact.find(text, &mut scratch.exact);
+            self.note(scratch, id, matches);
+            if !matches {
                 continue;
             }
             let Some(index) = rule.pattern else {
                 settled = Some(rule.filter);
                 continue;
             };
-            if let Some(offender) = address(text, &rule.exact, &exact.spans) {
+            if let Some(offender) = address(text, &rule.exact, &scratch.exact.spans) {
                 settled = Some(rule.filter);
                 let pattern = PatternId { filter: rule.filter, index };
-                each(Found { pattern, offender, text, exact: &rule.exact, spans: &exact.spans });
+                each(Found {
+                    pattern,
+                    offender,
+                    text,
+                    exact: &rule.exact,
+                    spans: &scratch.exact.spans,
+                });
             }
         }
     }

@@ -101,6 +101,16 @@ impl Gates {
         }
     }
 
+    /// From now on these gates open only where all of their pattern was seen.
+    pub(super) fn doubt(&self, gates: &[u32], caches: &mut Caches) {
+        let roaming = self.roaming.as_ref().map(|(part, _)| part).zip(caches.roaming.as_mut());
+        for (part, cache) in roaming.into_iter().chain([(&self.routed, &mut caches.routed)]) {
+            let place = |gate| part.gates.binary_search(gate).ok();
+            let own: Vec<u32> = gates.iter().filter_map(place).map(|at| at as u32).collect();
+            part.automaton.doubt(&own, cache);
+        }
+    }
+
     /// States of the NFA, and the bytes that they take.
     pub(super) fn size(&self) -> (usize, usize) {
         let roaming = self.roaming.iter().map(|(part, _)| part);

@@ -68,6 +68,29 @@ impl fmt::Display for Scope {
     }
 }
 
+/// A text is no scope.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is no scope: `gateway`, `sender ADDRESS`, or `ports` and a list")]
+pub struct ScopeError(String);
+
+/// As it is shown.
+impl FromStr for Scope {
+    type Err = ScopeError;
+
+    fn from_str(text: &str) -> Result<Scope, ScopeError> {
+        let scope = match text.split_once(' ') {
+            None => (text == "gateway").then_some(Scope::Gateway),
+            Some(("sender", address)) => address.parse().ok().map(Scope::Sender),
+            Some(("ports", list)) => {
+                let ranges: Result<Vec<_>, _> = list.split(", ").map(str::parse).collect();
+                ranges.ok().and_then(Ports::new).map(Scope::Ports)
+            }
+            Some(_) => None,
+        };
+        scope.ok_or_else(|| ScopeError(text.to_owned()))
+    }
+}
+
 /// A list of ports, sorted and without doubles. Kept for ever, each list once: there are as many as
 /// jails, and a ban can carry its list as a word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -229,6 +252,18 @@ mod tests {
 
     fn ports(texts: &[&str]) -> Ports {
         Ports::new(texts.iter().map(|text| text.parse().unwrap())).unwrap()
+    }
+
+    #[test]
+    fn a_scope_is_read_as_it_is_shown() {
+        for text in ["gateway", "sender 10.0.0.1", "sender 2001:db8::1", "ports 22, 80-443, 53/udp"]
+        {
+            assert_eq!(text.parse::<Scope>().unwrap().to_string(), text);
+        }
+        for text in ["", "Gateway", "gateway ", "sender", "sender x", "ports", "ports ", "ports 0"]
+        {
+            assert!(text.parse::<Scope>().is_err(), "{text}");
+        }
     }
 
     #[test]

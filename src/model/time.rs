@@ -2,7 +2,10 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::OnceLock;
 use std::time::{Duration, SystemTime};
+
+use nix::time::{ClockId, clock_gettime};
 
 use serde::{Deserialize, Serialize};
 
@@ -14,10 +17,26 @@ use serde::{Deserialize, Serialize};
 pub struct Timestamp(pub i64);
 
 impl Timestamp {
-    /// The wall clock, read now. Not for the core, which is handed its `now`.
+    /// Now, on the clock that this process lives by. Not for the core, which is handed its `now`.
+    ///
+    /// It was set by the wall clock when it was first asked, and runs on as the kernel's boot clock
+    /// does: through sleep, and without the steps of the wall clock. So no ban ends early or late
+    /// because somebody set the time. To show or store it, see [`shown`](Timestamp::shown).
     pub fn now() -> Timestamp {
-        let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        Timestamp(since.as_micros() as i64)
+        static STEADY: OnceLock<Steady> = OnceLock::new();
+        let boot = boot();
+        STEADY.get_or_init(|| Steady::new(boot, wall())).at(boot)
+    }
+
+    /// This time on the wall clock as it goes now: for people, and for what outlives the process.
+    pub fn shown(self) -> Timestamp {
+        Timestamp(self.0.saturating_add(ahead()))
+    }
+
+    /// A time on the wall clock, on the clock of this process: the reverse of
+    /// [`shown`](Timestamp::shown).
+    pub fn from_shown(self) -> Timestamp {
+        Timestamp(self.0.saturating_sub(ahead()))
     }
 
     /// From whole seconds since the epoch.
@@ -44,6 +63,41 @@ impl Timestamp {
     pub fn since(self, earlier: Timestamp) -> Duration {
         Duration::from_micros(self.0.saturating_sub(earlier.0).max(0) as u64)
     }
+}
+
+/// A clock that is set once.
+#[derive(Clone, Copy, Debug)]
+struct Steady {
+    offset: i64,
+}
+
+impl Steady {
+    fn new(boot: i64, wall: i64) -> Steady {
+        Steady { offset: wall - boot }
+    }
+
+    fn at(self, boot: i64) -> Timestamp {
+        Timestamp(boot + self.offset)
+    }
+}
+
+/// How far the wall clock is ahead of [`Timestamp::now`], in whole milliseconds: the two are not
+/// read at once, and what was not set must not seem to move.
+fn ahead() -> i64 {
+    let now = Timestamp::now();
+    (wall() - now.0).div_euclid(1_000) * 1_000
+}
+
+/// Microseconds since the epoch.
+fn wall() -> i64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    since.as_micros() as i64
+}
+
+/// Microseconds since the system booted; the wall clock where there is no such clock (Linux 2.6.39).
+fn boot() -> i64 {
+    clock_gettime(ClockId::CLOCK_BOOTTIME)
+        .map_or_else(|_| wall(), |time| time.tv_sec() * 1_000_000 + time.tv_nsec() / 1_000)
 }
 
 fn micros(span: Duration) -> i64 {
@@ -211,6 +265,18 @@ mod tests {
         for text in ["", "10 m", "m", "-1s", "1h30", "5min", "1.5h", "99999999999y", "Forever"] {
             assert!(text.parse::<DurationWords>().is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn the_steps_of_the_wall_clock_move_nothing() {
+        let clock = Steady::new(5_000_000, 1_800_000_000_000_000);
+        assert_eq!(clock.at(5_000_000), Timestamp(1_800_000_000_000_000));
+        // Whatever the wall clock does in the meantime: a second of the boot clock is a second.
+        assert_eq!(clock.at(6_000_000).since(clock.at(5_000_000)), Duration::from_secs(1));
+        let (now, wall) = (Timestamp::now(), wall());
+        assert!((now.shown().0 - wall).abs() < 1_000_000, "not set since: {now:?}, {wall}");
+        assert!((now.shown().from_shown().0 - now.0).abs() <= 1_000_000);
+        assert!(Timestamp::now() >= now);
     }
 
     #[test]

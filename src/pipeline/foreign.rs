@@ -3,11 +3,11 @@
 use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;
 
-use super::Speaker;
 use super::logs::Logs;
+use super::{Excerpt, Speaker};
 use crate::filter::fail2ban::{self, Groups, Jailed, Outcome, network};
 use crate::filter::python::Memory;
-use crate::matcher::{FilterId, ForeignGate, Header};
+use crate::matcher::{FilterId, ForeignGate, Header, Matcher, Scratch};
 use crate::model::{Prefix, Timestamp};
 use crate::syslog::{Dialect, Message};
 
@@ -22,6 +22,8 @@ pub struct Told {
     pub speaker: Speaker,
     /// When it happened.
     pub at: Timestamp,
+    /// The beginning of its text.
+    pub excerpt: Excerpt,
 }
 
 /// fail2ban's filters.
@@ -40,6 +42,10 @@ pub(super) struct ForeignScratch {
     memory: Memory,
     /// The view of a message that has none of its own.
     text: Vec<u8>,
+    /// Gates that the line opened.
+    gates: Vec<(u32, ForeignGate)>,
+    /// The patterns of one filter among them.
+    rules: Vec<u16>,
     /// Lines that were given up because a pattern needed too many steps.
     pub(super) given_up: u64,
 }
@@ -62,7 +68,13 @@ impl Foreign {
     }
 
     pub(super) fn scratch(&self) -> ForeignScratch {
-        ForeignScratch { memory: Memory::new(), text: Vec::new(), given_up: 0 }
+        ForeignScratch {
+            memory: Memory::new(),
+            text: Vec::new(),
+            gates: Vec::new(),
+            rules: Vec::new(),
+            given_up: 0,
+        }
     }
 
     pub(super) fn name(&self, index: usize) -> &str {
@@ -112,30 +124,44 @@ impl Foreign {
         !self.keeping.is_empty()
     }
 
-    /// Asks the filters whose `gates` opened, and those that keep lines, and hands each one's match to `each`, with the filter's
-    /// place in the list.
+    /// Asks the filters whose gates the matcher opened, and those that keep lines, and hands each
+    /// one's match to `each`, with the filter's place in the list.
     pub(super) fn judge(
         &self,
-        gates: impl Iterator<Item = ForeignGate>,
+        matcher: &Matcher,
+        matched: &mut Scratch,
         line: Line<'_, '_>,
         scratch: &mut ForeignScratch,
         mut each: impl FnMut(usize, fail2ban::Match, Timestamp),
     ) {
         let Line { bytes, message, speaker, clock } = line;
+        let ForeignScratch { memory, text, gates, rules, given_up } = scratch;
+        gates.clear();
+        gates.extend(matcher.foreign(matched));
         let is_for = |filter: &usize| self.filters[*filter].is_for(message.app);
         let mut keeping = self.keeping.iter().copied().filter(is_for).peekable();
-        let mut gates = gates.map(|gate| usize::from(gate.filter)).peekable();
-        if gates.peek().is_none() && keeping.peek().is_none() {
+        if gates.is_empty() && keeping.peek().is_none() {
             return;
         }
-        let ForeignScratch { memory, text, given_up } = scratch;
         let view = view(bytes, message, text);
-        let mut last = None;
-        for filter in gates {
-            if last.replace(filter) == Some(filter) {
-                continue;
+        for own in gates.chunk_by(|one, other| one.1.filter == other.1.filter) {
+            let filter = usize::from(own[0].1.filter);
+            rules.clear();
+            rules.extend(own.iter().filter_map(|(_, gate)| gate.rule));
+            let only = (rules.len() == own.len()).then_some(&rules[..]);
+            let judged = self.filters[filter].rules.judge_line_by(view, only, memory);
+            let matching = match &judged {
+                Ok(Outcome::Matched(found)) => Some(found.rule as u16),
+                _ => None,
+            };
+            for (id, gate) in own {
+                let is_it = matching.is_some() && (gate.rule.is_none() || gate.rule == matching);
+                matcher.note(matched, *id, is_it);
+                if is_it {
+                    break; // those behind it were not asked
+                }
             }
-            match self.filters[filter].rules.judge_line(view, memory) {
+            match judged {
                 Ok(Outcome::Matched(found)) => each(filter, found, clock()),
                 Ok(Outcome::Missed | Outcome::Ignored) => {}
                 Err(_) => *given_up += 1,

@@ -231,6 +231,25 @@ fn all_samples_of_all_filters_hold() {
 }
 
 #[test]
+fn stats_of_the_matching_name_who_is_wrong_most() {
+    let home = Home::new("[jail.sshd]\n");
+    let hit =
+        "<38>Nov 22 10:00:00 h sshd[1]: Failed password for root from 192.0.2.1 port 22 ssh2\n";
+    // The words are there, the end is another.
+    let near = "<38>Nov 22 10:00:00 h sshd[1]: Failed password for root from 192.0.2.1 port x\n";
+    fs::write(home.file("log"), hit.repeat(3) + &near.repeat(2)).unwrap();
+    let log = home.file("log").to_str().unwrap().to_owned();
+    let stats = ["filters", "stats", &log];
+    let seen = home.run(&stats).good().out;
+    for part in ["5 lines", "3 hits", "checks     3 held", "PATTERN (most failed first)", "sshd/"] {
+        assert!(seen.contains(part), "{part} in\n{seen}");
+    }
+    let json = home.run(&[&stats[..], &["--json"]].concat()).good().json();
+    assert_eq!((&json["lines"], &json["hits"]), (&json!(5), &json!(3)));
+    assert!(json["checks"][0]["failed"].as_u64() >= Some(2), "{json}");
+}
+
+#[test]
 fn a_reader_who_goes_away_is_no_panic() {
     let home = Home::new(LOOPBACK);
     let line = failed("203.0.113.7") + "\n";
@@ -263,7 +282,7 @@ fn every_page_of_help_is_there() {
     {
         pages.push(vec![command]);
     }
-    pages.extend([vec!["filters", "list"], vec!["filters", "test"]]);
+    pages.extend([vec!["filters", "list"], vec!["filters", "test"], vec!["filters", "stats"]]);
     let mut bare = Vec::new();
     for page in pages {
         let Ran { out, .. } = help(&page);

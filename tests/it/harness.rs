@@ -40,9 +40,10 @@ impl Home {
     pub(crate) fn configure(&self, body: &str) {
         let control = self.control();
         let text = format!(
-            "[server]\nworkers = 2\nfilters = []\ncontrol = {:?}\n\
-             [metrics]\nlisten = \"127.0.0.1:0\"\n{body}\n",
-            control.to_str().unwrap()
+            "metrics = {{ listen = \"127.0.0.1:0\" }}\n[server]\nworkers = 2\nfilters = []\n\
+             control = {:?}\nstate = {:?}\n{body}\n",
+            control.to_str().unwrap(),
+            self.state().to_str().unwrap()
         );
         fs::write(self.config(), text).unwrap();
     }
@@ -63,6 +64,10 @@ impl Home {
 
     pub(crate) fn control(&self) -> PathBuf {
         self.file("control.sock")
+    }
+
+    pub(crate) fn state(&self) -> PathBuf {
+        self.file("state.db")
     }
 
     /// `portcullis WORDS --config …`, run to its end.
@@ -260,6 +265,12 @@ impl Daemon {
             (last == offenders).then_some(())
         });
         assert!(same.is_some(), "banned are {last:?}, not {offenders:?}");
+    }
+
+    /// Waits until the store has written all that is decided by now.
+    pub(crate) fn wait_until_remembered(&self) {
+        // The decider answers when it has handed over what it decided before.
+        eventually("all is written", || self.status()["store"]["pending"] == 0);
     }
 
     pub(crate) fn signal(&self, signal: Signal) {

@@ -144,7 +144,7 @@ const FLOW: [&str; 13] = [
 ];
 
 /// Of the flow, what later issues bring.
-const LATER: [&str; 2] = ["store", "notify"];
+const LATER: [&str; 1] = ["notify"];
 
 /// Pure: bytes and the time in, values out.
 const CORE: [&str; 6] = ["syslog", "filter", "matcher", "pipeline", "detect", "ban"];

@@ -12,6 +12,7 @@ mod commands; // exit codes and JSON of every command
 mod fail2ban; // its own filters, unchanged, against its own answers
 mod fail2ban_corners; // made-up filters, with its answers
 mod differential; // the engine against each pattern alone
+mod decisions; // for how long, for whom not, and what waits
 mod datagrams; // UDP: nothing is lost without being counted
 mod gate; // packets stop, and flow again
 mod hostile; // what bad input may cost
@@ -29,6 +30,7 @@ mod scopes; // what a ban shuts
 mod senders; // whose word bans
 mod spoof; // the wrong address is never banned
 mod startup; // refused, with the right words
+mod state; // what outlives the daemon
 mod streams; // TCP: framing, limits
 mod syslog; // the corpora
 mod wire; // namespaces and packets for `nftables`

@@ -57,6 +57,10 @@ fn every_name_is_there_from_the_start() {
         ("portcullis_jails_skipped", &[""]),
         ("portcullis_connections", &[""]),
         ("portcullis_never_ban_entries", &[""]),
+        ("portcullis_never_ban_unasked_total", &[""]),
+        ("portcullis_breaker_tripped", &[""]),
+        ("portcullis_bans_held", &[""]),
+        ("portcullis_bans_dry_run", &[""]),
         ("portcullis_build_info", &["version=\""]),
     ] {
         assert_series(&page, name, labels);

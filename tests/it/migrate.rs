@@ -29,6 +29,12 @@ fn jails_become_a_configuration_that_passes_check() {
         maxretry = 5
         findtime = "10m"
         bantime = "1d12h"
+        bantime_increment = true
+        bantime_factor = 2
+        bantime_multipliers = [1, 5, 30, 60]
+        bantime_max = "5w"
+        bantime_jitter = "30m"
+        bantime_overalljails = true
         [jail.sshd]
         scope = "ports"
         ports = ["ssh"]
@@ -47,9 +53,9 @@ fn jails_become_a_configuration_that_passes_check() {
         bantime = "forever"
         [jail.recidive]
         scope = "gateway"
+        kind = "recidive"
         findtime = "1d"
         bantime = "4w"
-        enabled = false
         [jail.pass2allow-ftp]
         filter = 'fail2ban:apache-pass[knocking_url="/knocking/"]'
         maxretry = 1
@@ -69,6 +75,8 @@ fn jails_become_a_configuration_that_passes_check() {
         enabled = false
         [never_ban]
         addresses = ["192.0.2.0/24", "2001:db8::/32", "198.51.100.9"]
+        names = ["admin.example.net"]
+        command = ["/usr/local/bin/spare", "--address"]
         [firewall]
         verdict = "reject"
         "#
@@ -83,7 +91,7 @@ fn jails_become_a_configuration_that_passes_check() {
 
     // The report followed: lines of the file, under its tag, are found in the file's format.
     let plan = Plan::from_text("portcullis.toml", text).unwrap();
-    let jail = plan.jails.iter().position(|jail| &*jail.name == "nginx-http-auth").unwrap();
+    let jail = plan.jails.iter().position(|jail| &**jail.name() == "nginx-http-auth").unwrap();
     let mut worker = Worker::new(Arc::new(plan.rules().unwrap()));
     let mut hits = Vec::new();
     let line = "2012/04/09 11:53:29 [error] 1#0: *6 user \"x\" was not found in \"/p\", client: \
@@ -421,20 +429,12 @@ const LATER: &[&str] = &[
     "# [[file]]   # not known to this version\n# for sshd\n",
     "# paths = [\"/var/log/nginx/*error.log\"]\n",
     "# [journal]   # not known to this version\n# for scripted\n# enabled = true\n",
-    "# bantime_increment = true   # not known to this version\n",
-    "# bantime_factor = 2   # not known to this version\n",
-    "# bantime_multipliers = [1, 5, 30, 60]   # not known to this version\n",
-    "# bantime_max = \"5w\"   # not known to this version\n",
-    "# bantime_jitter = \"30m\"   # not known to this version\n",
-    "# kind = \"recidive\"   # not known to this version\n",
     "scope = \"ports\"\n\
      ports = [\"ssh\"]\n\
      # actions = [\"firewall\", \"mail\"]   # not known to this version\n",
     "scope = \"gateway\"\n",
     "ports = [\"2022/udp\", \"2200-2210/udp\"]\n\
      # actions = [\"firewall\", \"my-script\"]   # not known to this version\n",
-    "# names = [\"admin.example.net\"]   # not known to this version\n",
-    "# command = [\"/usr/local/bin/spare\", \"--address\"]   # not known to this version\n",
     "verdict = \"reject\"\n",
     "# to = [\"ops@example.net\"]\n",
     "# to = [\"a@example.net\", \"b@example.net\"]\n",
@@ -446,12 +446,10 @@ const NOTED: &[(&str, &str, &str)] = &[
     ("DEFAULT", "ignoreip", "loopback"),
     ("DEFAULT", "ignoreip", "written as 192.0.2.0/24"),
     ("DEFAULT", "usedns", "never resolved"),
-    ("DEFAULT", "bantime.overalljails", "no equal"),
     ("DEFAULT", "action", "without whois"),
     ("nginx-http-auth", "ignoreself", "always"),
     ("nginx-http-auth", "logpath", "imfile"),
     ("sshd", "logpath", "auth,authpriv.*"),
-    ("recidive", "", "not enabled: `kind`"),
     ("pass2allow-ftp", "", "lets those in"),
     ("scripted", "action", "hold a secret"),
     ("scripted", "action", "`actionstart` has no equal"),

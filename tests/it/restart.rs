@@ -1,13 +1,16 @@
 //! The gate stays down: while the daemon is away, while it comes back, and when others meddle.
 
+use std::io::{BufRead, BufReader};
 use std::net::IpAddr;
-use std::time::Duration;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 use portcullis::lab::{ATTACKER, Beat, in_namespace};
 
 use crate::harness::{Daemon, SOON, portcullis};
-use crate::stage::{Net, OFFENDERS, SSHD, Stage, home, in_user_namespace};
+use crate::stage::{Net, OFFENDERS, SSHD, Stage, configuration, home, in_user_namespace};
+use crate::wire::delete_table;
 
 #[test]
 fn not_a_packet_passes_over_a_restart() {
@@ -36,17 +39,20 @@ pub(crate) fn over(signal: Signal) {
         net.report(address, 3);
     }
     let before = beats.each_ref().map(|beat| beat.silence(SOON).expect("the gate falls").arrived);
+    daemon.wait_until_remembered();
+    let imposed = daemon.bans();
     for _ in 0..2 {
         let ended = daemon.end(signal);
         assert_eq!(ended.code, (signal == Signal::SIGTERM).then_some(0), "{ended:?}");
         daemon = Daemon::start(&home);
-        assert_eq!(daemon.banned(), OFFENDERS, "taken over from the kernel");
-        for ban in daemon.bans() {
-            assert_eq!(ban["jails"][0]["origin"], "kernel", "{ban}");
+        assert_eq!(daemon.banned(), OFFENDERS, "restored");
+        for (ban, imposed) in daemon.bans().iter().zip(&imposed) {
+            // As it was: kernel and store agree, and the store knows more.
+            assert_eq!(ban["jails"], imposed["jails"], "{ban}");
+            assert_eq!(ban["since"], imposed["since"], "{ban}");
             let left = ban["left"].as_f64().unwrap();
             assert!(left > 500.0 && left <= 600.0, "its end is kept: {ban}");
         }
-        assert_eq!(daemon.metric("portcullis_bans_total", "origin=\"kernel\""), 2.0);
     }
     for (beat, before) in beats.iter().zip(before) {
         let silence = beat.silence(SOON).expect("still silent");
@@ -58,6 +64,104 @@ pub(crate) fn over(signal: Signal) {
     for address in ATTACKER.both() {
         net.wait_open(&net.attacker, address);
     }
+}
+
+/// Without a store the kernel alone remembers.
+#[test]
+fn without_a_store_bans_are_taken_over_from_the_kernel() {
+    in_namespace("restart::without_a_store_bans_are_taken_over_from_the_kernel", || {
+        let net = Net::new();
+        let home = home(SSHD);
+        let daemon = Daemon::start(&home);
+        for address in ATTACKER.both() {
+            net.report(address, 3);
+        }
+        daemon.wait_for_bans(&OFFENDERS);
+        for address in ATTACKER.both() {
+            net.wait_shut(&net.attacker, address);
+        }
+        daemon.end(Signal::SIGKILL);
+        std::fs::remove_file(home.state()).unwrap();
+        let daemon = Daemon::start(&home);
+        assert_eq!(daemon.banned(), OFFENDERS);
+        for ban in daemon.bans() {
+            assert_eq!(ban["jails"][0]["origin"], "kernel", "{ban}");
+            let left = ban["left"].as_f64().unwrap();
+            assert!(left > 500.0 && left <= 600.0, "its end is kept: {ban}");
+        }
+        assert_eq!(daemon.metric("portcullis_bans_total", "origin=\"kernel\""), 2.0);
+    });
+}
+
+/// A boot empties the kernel: the store alone remembers, and the gate is down before a line is read.
+#[test]
+fn after_a_boot_the_gate_is_down_before_the_daemon_is_ready() {
+    in_namespace("restart::after_a_boot_the_gate_is_down_before_the_daemon_is_ready", || {
+        let net = Net::new();
+        let home = home(SSHD);
+        let daemon = Daemon::start(&home);
+        for address in ATTACKER.both() {
+            net.report(address, 3);
+        }
+        daemon.wait_for_bans(&OFFENDERS);
+        daemon.wait_until_remembered();
+        daemon.end(Signal::SIGKILL);
+        assert_eq!(delete_table("portcullis"), 0);
+        for address in ATTACKER.both() {
+            net.wait_open(&net.attacker, address);
+        }
+        let beats = ATTACKER.both().map(|it| beat(&net, it));
+        let mut command = portcullis();
+        command.args(["run", "--config"]).arg(home.config());
+        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+        // The first line of the banner: from here on nothing may pass.
+        let mut banner = BufReader::new(child.stdout.take().unwrap());
+        let mut line = String::new();
+        banner.read_line(&mut line).unwrap();
+        let ready = Instant::now();
+        assert!(line.contains("is ready"), "{line}");
+        for beat in &beats {
+            let silence = beat.silence(SOON).expect("the gate is down");
+            assert!(silence.since <= ready, "{:?} after ready", silence.since - ready);
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+    });
+}
+
+/// Where kernel and store disagree the later end counts, and the never-ban list before both.
+#[test]
+fn of_kernel_and_store_the_later_end_counts() {
+    in_namespace("restart::of_kernel_and_store_the_later_end_counts", || {
+        let _net = Net::new();
+        let home = home(SSHD);
+        let daemon = Daemon::start(&home);
+        let offenders = ["100.64.0.1", "100.64.0.2", "100.64.0.3", "2001:db8:99::/64"];
+        for offender in offenders {
+            daemon.command(&["ban", offender, "--for", "1h"]);
+        }
+        daemon.wait_until_remembered();
+        daemon.end(Signal::SIGTERM);
+        let state = rusqlite::Connection::open(home.state()).unwrap();
+        let minutes = 60_000_000_i64;
+        for (offender, more) in [(offenders[0], 60 * minutes), (offenders[1], -50 * minutes)] {
+            let sql = "UPDATE bans SET until = until + ?2 WHERE offender = ?1";
+            assert_eq!(state.execute(sql, (offender, more)).unwrap(), 1);
+        }
+        drop(state);
+        let never = "[never_ban]\naddresses = [\"100.64.0.3\", \"2001:db8:99::1\"]\n";
+        home.configure(&configuration(&format!("{SSHD}{never}")));
+        let daemon = Daemon::start(&home);
+        assert_eq!(daemon.banned(), offenders[..2], "the other two are never banned by now");
+        let ends: Vec<_> = daemon.bans().iter().map(|it| it["left"].as_f64().unwrap()).collect();
+        assert!(ends[0] > 7_000.0 && ends[0] <= 7_200.0, "the store's: {ends:?}");
+        assert!(ends[1] > 3_400.0 && ends[1] <= 3_600.0, "the kernel's: {ends:?}");
+        daemon.wait_until_remembered();
+        daemon.end(Signal::SIGTERM);
+        let state = rusqlite::Connection::open(home.state()).unwrap();
+        let sql = "SELECT count(DISTINCT offender) FROM bans";
+        assert_eq!(state.query_row(sql, [], |row| row.get::<_, i64>(0)).unwrap(), 2, "forgotten");
+    });
 }
 
 #[test]

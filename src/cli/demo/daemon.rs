@@ -177,6 +177,7 @@ fn configuration(directory: &Directory) -> String {
     format!(
         r#"[server]
 control = {control}
+state = ""
 filters = []
 
 [[listen]]

@@ -366,7 +366,7 @@ const PUT_INTO: [&str; 10] = [
 ];
 
 /// Options, values that mean nothing else here, and what to say of the others.
-const UNEQUALLED: [(&str, &[&str], &str); 6] = [
+const UNEQUALLED: [(&str, &[&str], &str); 5] = [
     (
         "usedns",
         &["no"],
@@ -380,5 +380,4 @@ const UNEQUALLED: [(&str, &[&str], &str); 6] = [
     ),
     ("ignorecache", &[], "answers of never_ban.command are always cached"),
     ("bantime.formula", &[], "no equal: bans grow by bantime_factor or bantime_multipliers"),
-    ("bantime.overalljails", &[], "no equal: there is no key for which jails' bans count"),
 ];

@@ -49,6 +49,8 @@ enum Kind {
     Factor,
     Multipliers,
     Time,
+    Longest,
+    Overall,
 }
 
 impl Kind {
@@ -57,6 +59,8 @@ impl Kind {
         match self {
             Kind::Retries => Some("3"),
             Kind::Findtime | Kind::Bantime => Some("\"10m\""),
+            Kind::Longest => Some("\"forever\""),
+            Kind::Overall => Some("false"),
             _ => None,
         }
     }
@@ -71,23 +75,29 @@ impl Kind {
         let text = written.text.trim();
         match self {
             Kind::Retries => retries(text, note),
-            Kind::YesNo => Some(is_yes(text).to_string()),
+            Kind::YesNo | Kind::Overall => Some(is_yes(text).to_string()),
             Kind::Factor => match seconds(text) {
-                Ok(factor) if factor > 0.0 => Some(factor.to_string()),
+                Ok(factor) if factor > 0.0 && factor <= 1e6 => Some(factor.to_string()),
                 _ => {
-                    note("not taken over: this is no factor above 0");
+                    note("not taken over: this is no factor above 0, at most 1000000");
                     None
                 }
             },
             Kind::Multipliers => {
                 let numbers: Option<Vec<u64>> =
                     text.split_whitespace().map(|it| it.parse().ok()).collect();
+                let good = |it: &Vec<u64>| {
+                    it.len() <= 100 && it.iter().all(|it| (1..=1_000_000).contains(it))
+                };
+                let numbers = numbers.filter(good);
                 if numbers.is_none() {
-                    note("not taken over: these are not whole numbers");
+                    note(
+                        "not taken over: these are not whole numbers, 1 to 1000000 and 100 at most",
+                    );
                 }
                 numbers.map(|it| array(it.iter().map(u64::to_string)).replace('"', ""))
             }
-            Kind::Findtime | Kind::Bantime | Kind::Time => self.time(text, note),
+            Kind::Findtime | Kind::Bantime | Kind::Time | Kind::Longest => self.time(text, note),
         }
     }
 
@@ -138,15 +148,16 @@ fn retries(text: &str, note: &mut dyn FnMut(&str)) -> Option<String> {
 /// As many as the configuration takes.
 const MOST_RETRIES: i64 = 1_000;
 
-const OPTIONS: [(&str, &str, Kind); 8] = [
+const OPTIONS: [(&str, &str, Kind); 9] = [
     ("maxretry", "maxretry", Kind::Retries),
     ("findtime", "findtime", Kind::Findtime),
     ("bantime", "bantime", Kind::Bantime),
     ("bantime.increment", "bantime_increment", Kind::YesNo),
     ("bantime.factor", "bantime_factor", Kind::Factor),
     ("bantime.multipliers", "bantime_multipliers", Kind::Multipliers),
-    ("bantime.maxtime", "bantime_max", Kind::Time),
+    ("bantime.maxtime", "bantime_max", Kind::Longest),
     ("bantime.rndtime", "bantime_jitter", Kind::Time),
+    ("bantime.overalljails", "bantime_overalljails", Kind::Overall),
 ];
 
 #[cfg(test)]

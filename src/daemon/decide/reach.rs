@@ -8,7 +8,7 @@ use std::collections::HashMap;
 
 use smallvec::SmallVec;
 
-use crate::ban::{Ban, Change, Ledger};
+use crate::ban::{Ban, Change, Ledger, MOST_SCOPES, Share, Standing};
 use crate::enforce::Wish;
 use crate::model::{Prefix, Scope, Target, Until};
 
@@ -76,8 +76,8 @@ impl Reach {
                 let wanted = targets(ban);
                 self.remember(ban.offender, &wanted);
                 all.extend(wanted);
-            } else {
-                all.push((ban.offender.into(), ban.until()));
+            } else if let Some(until) = ban.enforced() {
+                all.push((ban.offender.into(), until));
             }
         }
         all
@@ -93,14 +93,15 @@ impl Reach {
 }
 
 /// Each scope with its longest end. Who attacks very many hosts is kept from everything.
-fn targets(ban: &Ban) -> SmallVec<[(Target, Until); 2]> {
+pub(super) fn targets(ban: &Ban) -> SmallVec<[(Target, Until); 2]> {
     let mut targets: SmallVec<[(Target, Until); 2]> = SmallVec::new();
-    for share in &ban.shares {
+    for share in enforced(ban) {
         let target = Target::new(ban.offender, share.scope);
         match targets.iter().position(|(it, _)| *it == target) {
             Some(at) => targets[at].1 = share.until.max(targets[at].1),
             None if targets.len() >= MOST_SCOPES => {
-                return SmallVec::from_iter([(ban.offender.into(), ban.until())]);
+                let until = ban.enforced().unwrap_or(share.until);
+                return SmallVec::from_iter([(ban.offender.into(), until)]);
             }
             None => targets.push((target, share.until)),
         }
@@ -109,10 +110,13 @@ fn targets(ban: &Ban) -> SmallVec<[(Target, Until); 2]> {
 }
 
 fn has_narrow(ban: &Ban) -> bool {
-    ban.shares.iter().any(|share| share.scope != Scope::Gateway)
+    enforced(ban).any(|share| share.scope != Scope::Gateway)
 }
 
-const MOST_SCOPES: usize = 16;
+/// What waits or only tries does not reach the kernel.
+fn enforced(ban: &Ban) -> impl Iterator<Item = &Share> {
+    ban.shares.iter().filter(|share| share.standing == Standing::Enforced)
+}
 
 #[cfg(test)]
 mod tests {
@@ -158,14 +162,12 @@ mod tests {
         }
 
         fn impose(&mut self, jail: &str, scope: Scope, seconds: u64) {
-            let order = Order {
-                offender: offender(),
-                address: None,
-                jail: jail.into(),
-                origin: Origin::Hits,
-                until: at(seconds),
-                scope,
-            };
+            self.put(jail, scope, seconds, Standing::Enforced);
+        }
+
+        fn put(&mut self, jail: &str, scope: Scope, seconds: u64, standing: Standing) {
+            let order = Order::new(offender(), jail.into(), Origin::Hits, at(seconds));
+            let order = Order { scope, standing, ..order };
             let change = self.ledger.impose(order, NOW).unwrap();
             let mut wishes = self.reach.wishes(change.as_slice(), &self.ledger);
             self.reach.offender(offender(), &self.ledger, &mut wishes);
@@ -211,6 +213,22 @@ mod tests {
         scene.holds(&[(ports(), 100)]);
         scene.lift(None);
         scene.holds(&[]);
+    }
+
+    #[test]
+    fn what_waits_or_only_tries_reaches_nobody() {
+        let mut scene = Scene::new();
+        scene.put("new", ports(), 300, Standing::DryRun);
+        scene.holds(&[]);
+        scene.put("mail", sender(1), 200, Standing::Held);
+        scene.holds(&[]);
+        scene.impose("ssh", Scope::Gateway, 50);
+        scene.holds(&[(Scope::Gateway, 50)]);
+        let changes = scene.ledger.settle(Standing::Held, true);
+        let mut wishes = scene.reach.wishes(&changes, &scene.ledger);
+        wishes.extend(scene.reach.all(&scene.ledger));
+        scene.tell(wishes);
+        scene.holds(&[(Scope::Gateway, 50), (sender(1), 200)]);
     }
 
     #[test]

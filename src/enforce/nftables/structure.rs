@@ -94,7 +94,7 @@ impl Gate {
         Ok(())
     }
 
-    fn generation(&mut self) -> Result<u32, GateError> {
+    pub(super) fn generation(&mut self) -> Result<u32, GateError> {
         dump::generation(&mut self.link).map_err(|refusal| self.explain(refusal))
     }
 

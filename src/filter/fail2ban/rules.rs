@@ -134,16 +134,31 @@ impl Rules {
     /// Judges a line by itself, without its date; for filters that look at one line at a time. Nothing
     /// is allocated unless it matches, and then only for what is long.
     pub fn judge_line(&self, line: &[u8], memory: &mut Memory) -> Result<Outcome, OutOfSteps> {
+        self.judge_line_by(line, None, memory)
+    }
+
+    /// The same when it is known that no `failregex` but those of `only` matches.
+    pub fn judge_line_by(
+        &self,
+        line: &[u8],
+        only: Option<&[u16]>,
+        memory: &mut Memory,
+    ) -> Result<Outcome, OutOfSteps> {
         let mut room = memory.take_room();
         room.clear();
         room.extend_from_slice(line);
         room.push(b'\n');
-        let outcome = self.judge_alone(&room, memory);
+        let outcome = self.judge_alone(&room, only, memory);
         memory.give_back(room);
         outcome
     }
 
-    fn judge_alone(&self, seen: &[u8], memory: &mut Memory) -> Result<Outcome, OutOfSteps> {
+    fn judge_alone(
+        &self,
+        seen: &[u8],
+        mut only: Option<&[u16]>,
+        memory: &mut Memory,
+    ) -> Result<Outcome, OutOfSteps> {
         if self.ignores_first() && self.is_ignored(seen, memory)? {
             return Ok(Outcome::Ignored);
         }
@@ -168,7 +183,9 @@ impl Rules {
             };
         }
         for (index, rule) in self.fails.iter().enumerate() {
-            if !text.first().is_some_and(|byte| self.heads[index].has(*byte)) {
+            if only.is_some_and(|only| !only.contains(&(index as u16)))
+                || !text.first().is_some_and(|byte| self.heads[index].has(*byte))
+            {
                 continue;
             }
             let Some(found) = rule.regex.find(text, memory, STEPS)? else { continue };
@@ -190,6 +207,7 @@ impl Rules {
             // Nobody to hold it against: fail2ban takes this for an error and goes on, with what the
             // match has left.
             text = b"\n";
+            only = None;
         }
         Ok(Outcome::Missed)
     }

@@ -135,6 +135,15 @@ impl Cache {
         index as u16
     }
 
+    /// Forgets all states.
+    pub(super) fn empty(&mut self) {
+        self.rows.clear();
+        self.sets.clear();
+        self.ends.clear();
+        self.marks.clear();
+        self.set_bytes = 0;
+    }
+
     /// Remembers what opens when a line ends in `state`.
     pub(super) fn end(&mut self, state: u16, opens: Box<[u32]>) {
         self.set_bytes += 4 * opens.len();

@@ -12,6 +12,9 @@ pub(super) struct Nfa {
     pub(super) owner: Vec<u32>,
     /// Where each gate begins.
     pub(super) starts: Vec<u32>,
+    /// By state: how much the text has said, at least, when it is reached, in bits: a byte that must
+    /// be `x` says eight, any digit four, any byte none.
+    pub(super) told: Vec<u16>,
 }
 
 /// A state, with the states it leads to.
@@ -36,9 +39,15 @@ pub(super) struct Range {
     pub(super) next: u32,
 }
 
+impl Range {
+    fn bytes(&self) -> u32 {
+        u32::from(self.last - self.first) + 1
+    }
+}
+
 impl Nfa {
-    /// Adds a gate, anchored where the subject begins.
-    pub(super) fn add(&mut self, gate: &Hir) -> Result<(), String> {
+    /// Adds a gate, anchored where the subject begins. What stands before a `separator` tells nothing.
+    pub(super) fn add(&mut self, gate: &Hir, separator: Option<u8>) -> Result<(), String> {
         let nfa = thompson::Compiler::new()
             .configure(
                 thompson::Config::new()
@@ -54,8 +63,45 @@ impl Nfa {
         }
         self.states.extend(nfa.states().iter().map(|state| State::of(state, base)));
         self.owner.resize(self.states.len(), self.starts.len() as u32);
-        self.starts.push(base + nfa.start_anchored().as_u32());
+        let start = base + nfa.start_anchored().as_u32();
+        self.starts.push(start);
+        self.told.resize(self.states.len(), u16::MAX);
+        self.tell(start, separator);
         Ok(())
+    }
+
+    /// The cheapest way to each state of the gate that begins at `start`.
+    fn tell(&mut self, start: u32, separator: Option<u8>) {
+        // By what was told so far: a queue for each sum up to all that matters.
+        let mut queues: Vec<Vec<(u32, bool)>> = vec![Vec::new(); usize::from(MOST_TOLD) + 1];
+        let mut passed = std::collections::HashSet::new();
+        queues[0].push((start, separator.is_none()));
+        for told in 0..=MOST_TOLD {
+            while let Some((state, in_text)) = queues[usize::from(told)].pop() {
+                if !passed.insert((state, in_text)) {
+                    continue;
+                }
+                let known = &mut self.told[state as usize];
+                *known = told.min(*known);
+                let mut reach = |next: u32, more: u16, in_text: bool| {
+                    queues[usize::from((told + more).min(MOST_TOLD))].push((next, in_text));
+                };
+                match &self.states[state as usize] {
+                    State::Bytes(ranges) => {
+                        let bytes: u32 = ranges.iter().map(Range::bytes).sum();
+                        let bits = if in_text { 8 - bytes.ilog2() as u16 } else { 0 };
+                        for range in ranges {
+                            let ends =
+                                separator.is_some_and(|it| range.first == it && range.last == it);
+                            reach(range.next, bits, in_text || ends);
+                        }
+                    }
+                    State::Forks(next) => next.iter().for_each(|next| reach(*next, 0, in_text)),
+                    State::Start { next, .. } | State::End { next, .. } => reach(*next, 0, in_text),
+                    State::Match => {}
+                }
+            }
+        }
     }
 
     /// Which bytes no gate tells apart, and `apart` with them: the class of each byte, and how many
@@ -154,6 +200,9 @@ fn uncounted(gate: &Hir) -> Hir {
 
 /// Up to this many times a gate counts.
 const MOST_COUNTED: u32 = 3;
+
+/// What is told beyond this makes no difference.
+const MOST_TOLD: u16 = 512;
 
 /// Bounds on what a configuration can make us allocate: one gate, and all of them.
 const GATE_BYTES: usize = 8 << 20;

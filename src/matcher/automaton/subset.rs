@@ -13,6 +13,8 @@ pub(super) struct Room {
     /// By gate: in which round it was seen to open.
     opened: Vec<u32>,
     round: u32,
+    /// By gate: whether it was believed too often.
+    pub(super) doubted: Vec<bool>,
 }
 
 /// What stands where a set of states is entered.
@@ -27,10 +29,24 @@ pub(super) enum Place {
     BeforeBreak,
 }
 
+/// When gates open before all of their pattern was seen.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Belief {
+    /// So few must be left,
+    pub(super) gates: usize,
+    /// and so many bits of each be told.
+    pub(super) bits: u16,
+}
+
 impl Room {
     pub(super) fn new(nfa: &Nfa) -> Room {
         let (states, gates) = (nfa.states.len(), nfa.starts.len());
-        Room { seen: vec![0; states], opened: vec![0; gates], ..Room::default() }
+        Room {
+            seen: vec![0; states],
+            opened: vec![0; gates],
+            doubted: vec![false; gates],
+            ..Room::default()
+        }
     }
 
     /// Begins a new set.
@@ -114,7 +130,11 @@ impl Room {
 
     /// Ends a set: writes the gates that open in it to `opened`, sorted, and leaves in the set, also
     /// sorted, what may open others. A gate that is open needs no more of the line.
-    pub(super) fn end(&mut self, nfa: &Nfa, opened: &mut Vec<u32>) {
+    ///
+    /// When few gates are left, and the text has told enough to believe in them, they open at once: the
+    /// rest of the line would tell no more than the exact check does, and the states that it would take
+    /// are most of all states.
+    pub(super) fn end(&mut self, nfa: &Nfa, belief: Belief, opened: &mut Vec<u32>) {
         opened.clear();
         for &state in &self.set {
             let owner = nfa.owner[state as usize];
@@ -124,8 +144,25 @@ impl Room {
                 opened.push(owner);
             }
         }
-        let Room { set, opened: rounds, round, .. } = self;
+        let Room { set, opened: rounds, round, doubted, .. } = self;
         set.retain(|state| rounds[nfa.owner[*state as usize] as usize] != *round);
+        let told = |state: &u32| {
+            let gate = nfa.owner[*state as usize] as usize;
+            nfa.told[*state as usize] >= belief.bits && !doubted[gate]
+        };
+        if !set.is_empty() && set.iter().all(told) {
+            let before = opened.len();
+            for state in set.iter() {
+                let owner = nfa.owner[*state as usize];
+                if std::mem::replace(&mut rounds[owner as usize], *round) != *round {
+                    opened.push(owner);
+                }
+            }
+            match opened.len() - before <= belief.gates {
+                true => set.clear(),
+                false => opened.truncate(before),
+            }
+        }
         set.sort_unstable();
         opened.sort_unstable();
     }

@@ -5,7 +5,7 @@ use super::*;
 #[test]
 fn a_gate_opens_where_its_pattern_matches() {
     let automaton = automaton(CACHE);
-    let mut cache = automaton.cache();
+    let mut cache = exact(&automaton);
     let mut random = Random(7);
     let mut open = 0;
     for round in 0..20_000 {
@@ -21,7 +21,7 @@ fn a_gate_opens_where_its_pattern_matches() {
 #[test]
 fn a_cache_far_too_small_forgets_and_finds_the_same() {
     let automaton = automaton(1);
-    let mut cache = automaton.cache();
+    let mut cache = exact(&automaton);
     let mut random = Random(8);
     for round in 0..5_000 {
         let line = Line::new(&mut random);
@@ -38,7 +38,7 @@ fn a_cache_far_too_small_forgets_and_finds_the_same() {
 #[test]
 fn what_is_hot_survives_a_full_cache() {
     let automaton = automaton(1);
-    let mut cache = automaton.cache();
+    let mut cache = exact(&automaton);
     let mut random = Random(9);
     let hot = Line {
         host: "gw",
@@ -67,12 +67,47 @@ fn what_is_hot_survives_a_full_cache() {
 #[test]
 fn a_program_that_holds_a_separator_is_nobodys() {
     let automaton = automaton(CACHE);
-    let mut cache = automaton.cache();
+    let mut cache = exact(&automaton);
     for program in [&b"door\x1fshut 1 by a"[..], b"door\x1eshut 1 by a", b"\x1f"] {
         let mut found = Vec::new();
         let subject = Subject { program, text: b"shut 1 by a", header: Header::None, line: b"" };
         automaton.scan(&subject, &mut cache, &mut found);
         assert!(found.is_empty(), "{program:?}");
+    }
+}
+
+#[test]
+fn what_told_enough_is_believed_until_it_is_doubted() {
+    let patterns = [r"door\x1fsomebody knocked, [a-z]+ went away\z", r"door\x1fshut by .*"];
+    let patterns = patterns.map(hir);
+    let automaton = Automaton::new(&patterns, &[], CACHE).unwrap();
+    let mut cache = automaton.cache();
+    let opens = |cache: &mut Cache, text: &str| {
+        let header = Header::None;
+        let subject = Subject { program: b"door", text: text.as_bytes(), header, line: b"" };
+        let mut found = Vec::new();
+        automaton.scan(&subject, cache, &mut found);
+        found
+    };
+    let (whole, false_one) = ("somebody knocked, he went away", "somebody knocked, he came in");
+    assert_eq!(opens(&mut cache, whole), [0]);
+    assert_eq!(opens(&mut cache, false_one), [0]);
+    assert!(opens(&mut cache, "somebody k").is_empty());
+    automaton.doubt(&[0], &mut cache);
+    assert_eq!(opens(&mut cache, whole), [0]);
+    assert!(opens(&mut cache, false_one).is_empty());
+    assert_eq!(opens(&mut cache, "shut by him"), [1]);
+}
+
+#[test]
+fn belief_opens_what_the_pattern_would_and_more() {
+    let automaton = automaton(CACHE);
+    let mut cache = automaton.cache();
+    let mut random = Random(10);
+    for _ in 0..20_000 {
+        let line = Line::new(&mut random);
+        let found = opened(&automaton, &mut cache, &line);
+        assert!(expected(&line).iter().all(|gate| found.contains(gate)), "{line:?}");
     }
 }
 
@@ -108,6 +143,14 @@ const CACHE: usize = 8 << 20;
 fn automaton(bytes: usize) -> Automaton {
     let hirs = |patterns: &[&str]| patterns.iter().map(|it| hir(it)).collect::<Vec<_>>();
     Automaton::new(&hirs(&NATIVE), &hirs(&FOREIGN), bytes).unwrap()
+}
+
+/// A cache that believes in nothing before it was seen whole.
+fn exact(automaton: &Automaton) -> Cache {
+    let mut cache = automaton.cache();
+    let all: Vec<u32> = (0..automaton.nfa.starts.len() as u32).collect();
+    automaton.doubt(&all, &mut cache);
+    cache
 }
 
 fn hir(pattern: &str) -> Hir {

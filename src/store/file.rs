@@ -1,0 +1,249 @@
+//! The file itself: opened, checked, made, moved aside.
+
+use std::ffi::OsString;
+use std::fs::{self, DirBuilder, OpenOptions, TryLockError};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rusqlite::{Connection, OpenFlags, TransactionBehavior};
+
+use super::pending::Pending;
+use super::{KNOWN, Restored, StoreError, rows};
+use crate::model::Timestamp;
+
+/// A file that we write, and nobody else.
+#[derive(Debug)]
+pub(super) struct File {
+    connection: Connection,
+    path: PathBuf,
+    /// Which file it is, to see when somebody puts another into its place.
+    inode: u64,
+    /// Held locked. A file of its own: SQLite's locks are on the other one.
+    _lock: fs::File,
+}
+
+impl File {
+    /// Opens or makes it, and says what it holds.
+    pub(super) fn open(path: &Path, now: Timestamp) -> Result<(File, Restored), StoreError> {
+        let system = |why| StoreError::system(path, why);
+        let sqlite = |why| StoreError::sqlite(path, why);
+        if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+            DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(system)?;
+        }
+        let lock = lock(path)?;
+        // Made by us, so that only we may read it; the files beside it inherit its mode.
+        let ours = OpenOptions::new().append(true).create(true).mode(0o600).open(path);
+        let inode = ours.and_then(|file| file.metadata()).map_err(system)?.ino();
+        let connection = Connection::open_with_flags(path, WRITING).map_err(sqlite)?;
+        connection.busy_timeout(PATIENCE).map_err(sqlite)?;
+        let made = made_by(&connection, path)?;
+        for (name, value) in PRAGMAS {
+            // Some answer, some do not.
+            connection.pragma_update_and_check(None, name, value, |_| Ok(())).or_else(|why| {
+                match why {
+                    rusqlite::Error::QueryReturnedNoRows => Ok(()),
+                    why => Err(sqlite(why)),
+                }
+            })?;
+        }
+        let mut file = File { connection, path: path.to_owned(), inode, _lock: lock };
+        match made {
+            Made::Nobody => file.make(rows::SCHEMA).map_err(sqlite)?,
+            Made::UsBefore => file.make(rows::FROM_1).map_err(sqlite)?,
+            Made::Us => {}
+        }
+        let restored = read(&file.connection, path, now)?;
+        Ok((file, restored))
+    }
+
+    /// Makes the tables, or makes them what they are by now.
+    fn make(&mut self, schema: &str) -> Result<(), rusqlite::Error> {
+        let to = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        to.execute_batch(schema)?;
+        to.pragma_update(None, "application_id", OURS)?;
+        to.pragma_update(None, "user_version", KNOWN)?;
+        to.commit()
+    }
+
+    /// Writes what waits, all or nothing; on the disk when it returns.
+    pub(super) fn commit(&mut self, pending: &Pending) -> Result<(), StoreError> {
+        let mut write = || {
+            let to = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            rows::write(&to, pending)?;
+            to.commit()
+        };
+        write().map_err(|why| StoreError::sqlite(&self.path, why))
+    }
+
+    /// Forgets some of what is too old; how many rows went.
+    pub(super) fn purge(&mut self, keep: Duration, now: Timestamp) -> Result<usize, StoreError> {
+        let mut purge = || {
+            let from = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            let gone = rows::purge(&from, now.before(keep), now)?;
+            from.commit()?;
+            Ok(gone)
+        };
+        purge().map_err(|why| StoreError::sqlite(&self.path, why))
+    }
+
+    /// Bytes on the disk, those that are not yet in their place included.
+    pub(super) fn bytes(&self) -> u64 {
+        let length = |path: &Path| fs::metadata(path).map_or(0, |file| file.len());
+        length(&self.path) + length(&beside(&self.path, "-wal"))
+    }
+
+    /// Whether the name still leads to this file.
+    pub(super) fn is_in_its_place(&self) -> bool {
+        fs::metadata(&self.path).is_ok_and(|file| file.ino() == self.inode)
+    }
+
+    /// Puts everything into its place and lets go.
+    pub(super) fn close(self) -> Result<(), StoreError> {
+        self.connection.close().map_err(|(_, why)| StoreError::sqlite(&self.path, why))
+    }
+}
+
+/// What a file that cannot be written holds.
+pub(super) fn read_only(path: &Path, now: Timestamp) -> Result<Restored, StoreError> {
+    let (connection, _) = open_read_only(path).or_else(|error| match error {
+        // The index of the log cannot be made on a full disk; who is alone can have it in memory.
+        StoreError::Sqlite { .. } => checked(path, alone(path)),
+        error => Err(error),
+    })?;
+    read(&connection, path, now)
+}
+
+/// For reading beside a daemon that may write.
+pub(super) fn open_read_only(path: &Path) -> Result<(Connection, Made), StoreError> {
+    if let Err(why) = fs::File::open(path) {
+        return Err(match why.kind() {
+            io::ErrorKind::NotFound => StoreError::Absent { path: path.to_owned() },
+            _ => StoreError::system(path, why),
+        });
+    }
+    let opened = Connection::open_with_flags(path, READING).and_then(usable);
+    let has_log = fs::metadata(beside(path, "-wal")).is_ok_and(|log| log.len() > 0);
+    // In a folder where nothing can be made SQLite wants to be told that nobody writes.
+    checked(path, if has_log { opened } else { opened.or_else(|_| immutable(path)) })
+}
+
+fn checked(
+    path: &Path,
+    opened: Result<Connection, rusqlite::Error>,
+) -> Result<(Connection, Made), StoreError> {
+    let connection = opened.map_err(|why| StoreError::sqlite(path, why))?;
+    let made = made_by(&connection, path)?;
+    Ok((connection, made))
+}
+
+fn alone(path: &Path) -> Result<Connection, rusqlite::Error> {
+    let connection = Connection::open_with_flags(path, WRITING)?;
+    connection.pragma_update_and_check(None, "locking_mode", "EXCLUSIVE", |_| Ok(()))?;
+    usable(connection)
+}
+
+fn immutable(path: &Path) -> Result<Connection, rusqlite::Error> {
+    let name = path.to_string_lossy().replace('%', "%25").replace('?', "%3f").replace('#', "%23");
+    let uri = format!("file:{name}?immutable=1");
+    Connection::open_with_flags(uri, READING | OpenFlags::SQLITE_OPEN_URI).and_then(usable)
+}
+
+fn usable(connection: Connection) -> Result<Connection, rusqlite::Error> {
+    connection.busy_timeout(PATIENCE)?;
+    connection.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))?;
+    Ok(connection)
+}
+
+/// Moves a corrupt file out of the way, over the last one that was: one is kept to look at, not one
+/// for every start. Returns where it is.
+pub(super) fn move_aside(path: &Path) -> Result<PathBuf, StoreError> {
+    let aside = beside(path, ".corrupt");
+    let system = |why| StoreError::system(path, why);
+    fs::rename(path, &aside).map_err(system)?;
+    // Its log belongs to it; to the next file it would be noise.
+    let log = fs::rename(beside(path, "-wal"), beside(&aside, "-wal"));
+    let index = fs::remove_file(beside(path, "-shm"));
+    for done in [log, index] {
+        done.or_else(|why| match why.kind() {
+            io::ErrorKind::NotFound => Ok(()),
+            _ => Err(system(why)),
+        })?;
+    }
+    Ok(aside)
+}
+
+/// Who made a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Made {
+    /// There is nothing in it yet.
+    Nobody,
+    /// Portcullis, in the format before this one.
+    UsBefore,
+    /// Portcullis, in a format that we know.
+    Us,
+}
+
+fn made_by(connection: &Connection, path: &Path) -> Result<Made, StoreError> {
+    let sqlite = |why| StoreError::sqlite(path, why);
+    let number = |name| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
+    let application = number("application_id").map_err(sqlite)?;
+    let version = number("user_version").map_err(sqlite)?;
+    let tables = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0));
+    let tables: i64 = tables.map_err(sqlite)?;
+    match (application, version) {
+        (0, 0) if tables == 0 => Ok(Made::Nobody),
+        (OURS, version) if version > KNOWN => {
+            Err(StoreError::Newer { path: path.to_owned(), found: version })
+        }
+        (OURS, KNOWN) => Ok(Made::Us),
+        (OURS, 1) => Ok(Made::UsBefore),
+        _ => Err(StoreError::Foreign { path: path.to_owned() }),
+    }
+}
+
+fn read(from: &Connection, path: &Path, now: Timestamp) -> Result<Restored, StoreError> {
+    let read = rows::restore(from, now);
+    let (restored, unread) = read.map_err(|why| StoreError::sqlite(path, why))?;
+    if unread > 0 {
+        tracing::warn!("{unread} rows of {} are not ours, and were passed over", path.display());
+    }
+    Ok(restored)
+}
+
+fn lock(path: &Path) -> Result<fs::File, StoreError> {
+    let system = |why| StoreError::system(path, why);
+    let name = beside(path, ".lock");
+    let file = OpenOptions::new().append(true).create(true).mode(0o600).open(name);
+    let file = file.map_err(system)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(StoreError::Taken { path: path.to_owned() }),
+        Err(TryLockError::Error(why)) => Err(system(why)),
+    }
+}
+
+fn beside(path: &Path, ending: &str) -> PathBuf {
+    let mut name = OsString::from(path);
+    name.push(ending);
+    name.into()
+}
+
+/// `PRTC`: what `file` and others tell it by.
+const OURS: i64 = 0x5052_5443;
+
+const WRITING: OpenFlags = OpenFlags::SQLITE_OPEN_READ_WRITE.union(OpenFlags::SQLITE_OPEN_NO_MUTEX);
+const READING: OpenFlags = OpenFlags::SQLITE_OPEN_READ_ONLY.union(OpenFlags::SQLITE_OPEN_NO_MUTEX);
+
+/// A write-ahead log, so that readers and the writer never wait for each other; synced at every commit,
+/// so that a power failure costs no more than a kill; and cut back to 4 MiB when it was longer.
+const PRAGMAS: [(&str, &str); 4] = [
+    ("journal_mode", "WAL"),
+    ("synchronous", "FULL"),
+    ("journal_size_limit", "4194304"),
+    ("temp_store", "MEMORY"),
+];
+
+/// For the short moments in which SQLite's own locks are held.
+const PATIENCE: Duration = Duration::from_secs(1);
