@@ -11,9 +11,10 @@
 //! subject at twice the speed of the bare line). The two parts are fed one after the other and
 //! never copied together.
 //!
-//! Two steps: the automaton runs supersets of the patterns (an address is a run of hex digits,
-//! dots and colons), lazily determinised, with a bounded cache; only a pattern that hits there is
-//! checked exactly, with captures.
+//! Two steps: the automaton runs supersets of the patterns, *gates* (an address is a run of hex digits,
+//! dots and colons), determinised as far as lines need it, with a bounded cache; only a pattern whose
+//! gate opens is checked exactly, with captures. A gate may open early, once the line has told enough
+//! of it: what is wrong too often for that is doubted, and opens only when seen whole.
 
 mod automaton;
 mod compile;
