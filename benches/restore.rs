@@ -19,9 +19,9 @@ use std::time::{Duration, Instant};
 
 use measure::{median, setting};
 use portcullis::ban::{Ban, Ledger, MOST_BANS, NeverBan, Origin, Share, Standing, Why};
-use portcullis::enforce::nftables::{Gate, Settings as Table};
+use portcullis::enforce::nftables::{Gate, Settings as Table, Verdict};
 use portcullis::lab::{self, Entered, Lab};
-use portcullis::model::{Prefix, Timestamp, Until};
+use portcullis::model::{Prefix, Scope, Target, Timestamp, Until};
 use portcullis::store::{self, Notes, Settings};
 
 fn main() {
@@ -70,12 +70,13 @@ fn parts(settings: &Settings, count: usize) -> [f64; 7] {
             ledger.restore(ban, now).expect("nobody is on the never-ban list");
         }
     });
-    let bans: Vec<(Prefix, Until)> = ledger.bans().map(|ban| (ban.offender, ban.until())).collect();
+    let bans: Vec<(Target, Until)> =
+        ledger.bans().map(|ban| (Target::from(ban.offender), ban.until())).collect();
     let open = || Gate::open(&table()).expect("nf_tables");
     remove_table();
     let mut gate = None;
     let opened_empty = timed(|| gate = Some(open().0));
-    let synced_empty = timed(|| gate.as_mut().unwrap().sync(&bans, &[], now).unwrap());
+    let synced_empty = timed(|| _ = gate.as_mut().unwrap().sync(&bans, &[], now).unwrap());
     drop(gate.take());
     let mut held = 0;
     let opened_full = timed(|| {
@@ -83,8 +84,8 @@ fn parts(settings: &Settings, count: usize) -> [f64; 7] {
         (gate, held) = (Some(opened), there.len());
     });
     assert_eq!(held, count);
-    let synced_full = timed(|| gate.as_mut().unwrap().sync(&bans, &[], now).unwrap());
-    let synced_again = timed(|| gate.as_mut().unwrap().sync(&bans, &[], now).unwrap());
+    let synced_full = timed(|| _ = gate.as_mut().unwrap().sync(&bans, &[], now).unwrap());
+    let synced_again = timed(|| _ = gate.as_mut().unwrap().sync(&bans, &[], now).unwrap());
     [read, ledgered, opened_empty, synced_empty, opened_full, synced_full, synced_again]
 }
 
@@ -155,7 +156,14 @@ fn remember(settings: &Settings, count: usize) {
         };
         let until = Until::At(now.after(Duration::from_secs(86_400 + n as u64)));
         let (standing, why) = (Standing::Enforced, Why::default());
-        let share = Share { jail: "sshd".into(), origin: Origin::Hits, until, standing, why };
+        let share = Share {
+            jail: "sshd".into(),
+            scope: Scope::Gateway,
+            origin: Origin::Hits,
+            until,
+            standing,
+            why,
+        };
         (offender, Some(Ban { offender, since: now, shares: [share].into_iter().collect() }))
     });
     let (memory, thread) = store::open(Some(settings), now).start().expect("a thread");
@@ -169,7 +177,7 @@ fn remove_table() {
 }
 
 fn table() -> Table {
-    Table { table: "portcullis".to_owned(), most_bans: MOST_BANS as u32 }
+    Table { table: "portcullis".to_owned(), most_bans: MOST_BANS as u32, verdict: Verdict::Drop }
 }
 
 fn timed(work: impl FnOnce()) -> f64 {
