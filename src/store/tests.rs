@@ -341,7 +341,7 @@ fn the_file_stays_bounded_by_age_and_by_size() {
             .unwrap();
         to.execute("INSERT INTO counts VALUES ('192.0.2.2', '', 3, ?1)", [now.0]).unwrap();
         to.execute(
-            "INSERT INTO bans VALUES ('192.0.2.3', 'sshd', 'hits', 1, ?1, 'enforced', NULL, 1)",
+            "INSERT INTO bans VALUES ('192.0.2.3', 'sshd', 'hits', 1, ?1, 'enforced', NULL, 1, 'gateway')",
             [now.0],
         )
         .unwrap();

@@ -118,13 +118,13 @@ mod tests {
         let mut jail = Table::new(format!("[jail.{}]", key("a b")), "jail");
         jail.remark("two\nlines");
         jail.set("maxretry", "3");
-        jail.set("kind", quoted("recidive"));
+        jail.set("actions", array(["mail"]));
         let mut file = Table::new("[[file]]", "file");
         file.set("paths", array(["/a\n\x7f\""]));
         assert_eq!(
             written(&["head\n[server]".to_owned()], &[jail, file]),
             "# head [server]\n\n[jail.\"a b\"]\n# two lines\nmaxretry = 3\n\
-             # kind = \"recidive\"   # not known to this version\n\n\
+             # actions = [\"mail\"]   # not known to this version\n\n\
              # [[file]]   # not known to this version\n# paths = [\"/a\\n\\u007F\\\"\"]\n"
         );
     }
