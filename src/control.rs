@@ -100,6 +100,8 @@ pub struct ShareRow {
     pub jail: String,
     /// `hits`, `manual` or `kernel`.
     pub origin: String,
+    /// What it shuts: `gateway` (everything), `sender ADDRESS` or `ports 22, 53/udp`.
+    pub scope: String,
     /// Until when; `null` is for ever.
     pub until: Option<f64>,
     /// `enforced`, `dry_run`, `held` (by the breaker) or `asked` (never_ban.command is).

@@ -149,17 +149,19 @@ impl Ledger {
         self.lift_where(|_| true, |_| true).unwrap_or_default()
     }
 
-    /// Ends the shares whose time is over.
-    pub fn expire(&mut self, now: Timestamp) -> Vec<Change> {
-        let mut changes = Vec::new();
+    /// Ends the shares whose time is over: of whom, and the change, if one came of it. Without one
+    /// another share holds him as long, but it may be from something else.
+    pub fn expire(&mut self, now: Timestamp) -> Vec<(Prefix, Option<Change>)> {
+        let mut expired = Vec::new();
         while let Some(&(end, offender)) = self.ends.first() {
             if end > now {
                 break;
             }
             self.ends.pop_first();
-            changes.extend(self.drop_shares(offender, |share| share.until.is_over(now)));
+            let change = self.drop_shares(offender, |share| share.until.is_over(now));
+            expired.push((offender, change));
         }
-        changes
+        expired
     }
 
     /// When [`expire`](Ledger::expire) has something to do next.

@@ -135,8 +135,9 @@ fn cells(ban: &BanRow) -> [String; 3] {
         .map(|share| {
             let is_usual = share.origin == "hits" || share.origin == share.jail;
             let origin = (!is_usual).then_some(share.origin.as_str());
+            let scope = (share.scope != "gateway").then_some(share.scope.as_str());
             let standing = (share.standing != "enforced").then_some(share.standing.as_str());
-            match Vec::from_iter(origin.into_iter().chain(standing)).join(", ") {
+            match Vec::from_iter(origin.into_iter().chain(scope).chain(standing)).join(", ") {
                 remarks if remarks.is_empty() => share.jail.clone(),
                 remarks => format!("{} ({remarks})", share.jail),
             }

@@ -5,6 +5,7 @@
 mod orders;
 mod reach;
 
+use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -40,8 +41,21 @@ pub(super) struct Batch {
     pub(super) arrived: Instant,
 }
 
-/// An order and where its answer goes.
-pub(super) type Asked = (Request, oneshot::Sender<Response>);
+/// A question and where its answer goes.
+#[derive(Debug)]
+pub(super) enum Asked {
+    /// An order.
+    Order(Request, oneshot::Sender<Response>),
+    /// How many are banned; the list itself can be a hundred megabytes.
+    Counts(oneshot::Sender<Banned>),
+}
+
+/// How many are banned.
+#[derive(Debug)]
+pub(super) struct Banned {
+    pub(super) offenders: usize,
+    pub(super) by_jail: HashMap<Arc<str>, usize>,
+}
 
 /// What the decider listens to.
 pub(super) struct Inputs {
@@ -154,10 +168,7 @@ impl Decider {
                         self.never_changed();
                     }
                     Some(answer) = inputs.answers.recv() => self.answered(answer),
-                    Some((request, reply)) = inputs.orders.recv() => {
-                        // Who asked may be gone; the order was carried out all the same.
-                        _ = reply.send(self.order(request));
-                    }
+                    Some(asked) = inputs.orders.recv() => self.asked(asked),
                     batch = inputs.hits.recv() => match batch {
                         Some(batch) => self.batch(batch),
                         None => break,
@@ -173,6 +184,18 @@ impl Decider {
         self.gate.finish(snapshot);
         self.remember();
         Ok(())
+    }
+
+    /// Who asked may be gone; the order is carried out all the same.
+    fn asked(&mut self, asked: Asked) {
+        match asked {
+            Asked::Order(request, reply) => _ = reply.send(self.order(request)),
+            Asked::Counts(reply) => {
+                let ledger = &self.judge.ledger;
+                let by_jail = ledger.counts().by_jail().clone();
+                _ = reply.send(Banned { offenders: ledger.len(), by_jail });
+            }
+        }
     }
 
     fn batch(&mut self, mut batch: Batch) {
@@ -205,7 +228,10 @@ impl Decider {
                 Decided::Refused { .. } => None,
             };
             let change = self.decided(it, hit);
-            self.wish(offender, change, wishes);
+            if let Some(offender) = offender {
+                // Banned just as long, he may be so from more.
+                self.reach.changed(offender, change, &self.judge.ledger, wishes);
+            }
         }
         if held_before.is_none() && self.judge.breaker.tripped().is_some() {
             self.metrics.breaker_tripped.set(1);
@@ -214,16 +240,6 @@ impl Decider {
                  `portcullis breaker release` enforces them, `portcullis breaker drop` forgets them",
                 self.judge.breaker.most()
             );
-        }
-    }
-
-    /// What the gate is to be told of one offender. Banned just as long, he may be so from more.
-    fn wish(&mut self, offender: Option<Prefix>, change: Option<Change>, to: &mut Vec<Wish>) {
-        let ledger = &self.judge.ledger;
-        match (change, offender) {
-            (Some(change), _) => to.extend(self.reach.wishes(&[change], ledger)),
-            (None, Some(offender)) => self.reach.offender(offender, ledger, to),
-            (None, None) => {}
         }
     }
 
@@ -284,18 +300,18 @@ impl Decider {
             self.metrics.never_unasked.add(1);
         }
         let mut wishes = Vec::new();
-        self.wish(Some(offender), change, &mut wishes);
+        self.reach.changed(offender, change, &self.judge.ledger, &mut wishes);
         self.gate.send(wishes, None);
     }
 
     fn expire(&mut self) {
-        let changes = self.judge.ledger.expire(Timestamp::now());
-        for change in &changes {
-            if let Change::Lift { offender } = change {
+        let mut wishes = Vec::new();
+        for (offender, change) in self.judge.ledger.expire(Timestamp::now()) {
+            if let Some(Change::Lift { .. }) = change {
                 tracing::info!(%offender, "time is over");
             }
+            self.reach.changed(offender, change, &self.judge.ledger, &mut wishes);
         }
-        let wishes = self.reach.wishes(&changes, &self.judge.ledger);
         self.gate.send(wishes, None);
         if self.gate.is_stale() {
             let snapshot = self.snapshot();

@@ -14,21 +14,23 @@ pub(super) async fn answer(
     facade: Arc<Facade>,
     orders: mpsc::Sender<Asked>,
 ) -> Response {
-    if matches!(request, Request::Status) {
-        let (bans, wanted) = oneshot::channel();
-        if orders.send((Request::Bans { target: None }, bans)).await.is_err() {
-            return Response::Error(STOPPING.to_owned());
-        }
-        return match wanted.await {
-            Ok(Response::Bans(bans)) => Response::Status(Box::new(facade.status(&bans))),
-            _ => Response::Error(STOPPING.to_owned()),
-        };
-    }
+    let response = if matches!(request, Request::Status) {
+        let banned = ask(&orders, Asked::Counts).await;
+        banned.map(|banned| Response::Status(Box::new(facade.status(&banned))))
+    } else {
+        ask(&orders, |reply| Asked::Order(request, reply)).await
+    };
+    response.unwrap_or_else(|| Response::Error(STOPPING.to_owned()))
+}
+
+/// `None` when the decider is gone.
+async fn ask<T>(
+    orders: &mpsc::Sender<Asked>,
+    question: impl FnOnce(oneshot::Sender<T>) -> Asked,
+) -> Option<T> {
     let (reply, answered) = oneshot::channel();
-    if orders.send((request, reply)).await.is_err() {
-        return Response::Error(STOPPING.to_owned());
-    }
-    answered.await.unwrap_or_else(|_| Response::Error(STOPPING.to_owned()))
+    orders.send(question(reply)).await.ok()?;
+    answered.await.ok()
 }
 
 const STOPPING: &str = "the daemon is stopping";

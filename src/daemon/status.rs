@@ -1,11 +1,12 @@
 //! What `status` shows.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::decide::Banned;
 use super::open::Sockets;
 use crate::config::Plan;
-use crate::control::{BanRow, JailRow, ListenerRow, SkippedRow, Status, StoreRow};
+use crate::control::{JailRow, ListenerRow, SkippedRow, Status, StoreRow};
 use crate::metrics::{Metrics, Tally};
 use crate::model::{JailId, Timestamp, Trust};
 use crate::pipeline::Rules;
@@ -77,22 +78,18 @@ impl Facade {
         Facade { fixed, dropped, metrics: Arc::clone(metrics), store }
     }
 
-    pub(super) fn status(&self, bans: &[BanRow]) -> Status {
+    pub(super) fn status(&self, banned: &Banned) -> Status {
         let mut status = self.fixed.clone();
-        let mut by_jail: HashMap<&str, usize> = HashMap::new();
-        for share in bans.iter().flat_map(|ban| &ban.jails) {
-            *by_jail.entry(&share.jail).or_default() += 1;
-        }
         for (id, jail) in status.jails.iter_mut().enumerate() {
             jail.hits = self.metrics.hits(JailId(id as u16)).get();
-            jail.bans = by_jail.get(jail.name.as_str()).copied().unwrap_or(0);
+            jail.bans = banned.by_jail.get(jail.name.as_str()).copied().unwrap_or(0);
         }
         for (listener, dropped) in status.listeners.iter_mut().zip(&self.dropped) {
             listener.dropped = dropped.as_ref().map(Tally::get);
         }
         status.store = self.store();
         status.never_ban = self.metrics.never_ban.get() as usize;
-        status.counts = self.counts(bans.len());
+        status.counts = self.counts(banned.offenders);
         status
     }
 

@@ -158,9 +158,10 @@ fn a_jail_on_trial_decides_and_enforces_nothing() {
         [Change::Impose { offender, until }]
     );
     assert_eq!(changes(&mut judge, &[hit(0, "192.0.2.1", 30)]), []);
-    assert_eq!(judge.ledger.expire(at(65)), [Change::Lift { offender }]);
+    let expected = [(prefix("2001:db8::/64"), None), (offender, Some(Change::Lift { offender }))];
+    assert_eq!(judge.ledger.expire(at(65)), expected);
     assert_eq!(judge.ledger.len(), 1, "the trial goes on until 90");
-    assert_eq!(judge.ledger.expire(at(90)), []);
+    assert_eq!(judge.ledger.expire(at(90)), [(offender, None)]);
     assert!(judge.ledger.is_empty());
 }
 

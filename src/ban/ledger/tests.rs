@@ -35,7 +35,7 @@ fn jails_do_not_unban_each_other() {
     let shorter = Change::Extend { offender, until: until(10) };
     assert_eq!(ledger.lift(offender, Some("web")), Some(vec![shorter]));
     assert_eq!(ledger.expire(at(9)), []);
-    assert_eq!(ledger.expire(at(10)), [Change::Lift { offender }]);
+    assert_eq!(ledger.expire(at(10)), [(offender, Some(Change::Lift { offender }))]);
     assert!(ledger.is_empty());
     assert_eq!(ledger.expire(at(99)), []);
 }

@@ -161,6 +161,7 @@ fn row(ban: &Ban, now: Timestamp, why: bool) -> BanRow {
             .map(|share| ShareRow {
                 jail: share.jail.to_string(),
                 origin: share.origin.to_string(),
+                scope: share.scope.to_string(),
                 until: shown(share.until),
                 standing: share.standing.to_string(),
                 why: why.then(|| why_row(&share.why)),

@@ -40,6 +40,20 @@ impl Reach {
         wishes
     }
 
+    /// The same of one offender whose shares changed, whatever came of it.
+    pub(super) fn changed(
+        &mut self,
+        offender: Prefix,
+        change: Option<Change>,
+        ledger: &Ledger,
+        to: &mut Vec<Wish>,
+    ) {
+        match change {
+            Some(change) => to.extend(self.wishes(&[change], ledger)),
+            None => self.offender(offender, ledger, to),
+        }
+    }
+
     /// The same where the ledger told of no change, because the offender is banned just as long: it
     /// may be from something else.
     pub(super) fn offender(&mut self, offender: Prefix, ledger: &Ledger, to: &mut Vec<Wish>) {
@@ -174,6 +188,15 @@ mod tests {
             self.tell(wishes);
         }
 
+        fn expire(&mut self, seconds: u64) {
+            let Until::At(now) = at(seconds) else { unreachable!() };
+            let mut wishes = Vec::new();
+            for (offender, change) in self.ledger.expire(now) {
+                self.reach.changed(offender, change, &self.ledger, &mut wishes);
+            }
+            self.tell(wishes);
+        }
+
         fn lift(&mut self, jail: Option<&str>) {
             let changes = self.ledger.lift(offender(), jail).unwrap();
             let mut wishes = self.reach.wishes(&changes, &self.ledger);
@@ -213,6 +236,28 @@ mod tests {
         scene.holds(&[(ports(), 100)]);
         scene.lift(None);
         scene.holds(&[]);
+    }
+
+    /// Elements end by themselves in nftables; routes have to be taken away.
+    #[test]
+    fn a_share_that_ends_is_taken_back_while_another_holds_him_as_long() {
+        let mut scene = Scene::new();
+        scene.impose("ssh", ports(), 100);
+        scene.impose("all", Scope::Gateway, 50);
+        scene.impose("mail", sender(1), 30);
+        scene.expire(30);
+        scene.holds(&[(ports(), 100), (Scope::Gateway, 50)]);
+        scene.expire(50);
+        scene.holds(&[(ports(), 100)]);
+        scene.expire(100);
+        scene.holds(&[]);
+        // Who attacked very many is let in again to all but those who still shut him out.
+        let jail = |n| if n % 2 == 0 { "mail" } else { "ssh" };
+        (1..=17).for_each(|n| scene.impose(jail(n), sender(n), 100 + u64::from(n)));
+        scene.holds(&[(Scope::Gateway, 117)]);
+        scene.expire(102);
+        assert_eq!(scene.gate.len(), 15, "{:?}", scene.gate);
+        assert!(!scene.gate.contains_key(&Target::from(offender())));
     }
 
     #[test]
