@@ -3,9 +3,11 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use portcullis::lab::{ATTACKER, CLIENT, GATEWAY, Host, Probe, SERVER, in_namespace};
+use portcullis::lab::login::{GOOD_PASSWORD, GOOD_USER, Service};
+use portcullis::lab::{ATTACKER, CLIENT, GATEWAY, Host, Outcome, Probe, SERVER, in_namespace};
+use serde_json::json;
 
-use crate::harness::{Daemon, Home, eventually, finish, on_path, portcullis};
+use crate::harness::{Daemon, Home, SOON, eventually, finish, on_path, portcullis};
 use crate::stage::{BRIEFLY, Net, OFFENDERS, SSHD, configuration};
 
 /// Those that keep anybody out.
@@ -136,6 +138,79 @@ fn routes_changed_by_others_are_mended() {
                 net.wait_open(&net.client, CLIENT.like(address));
             }
         }
+    });
+}
+
+/// A short ban from everything beside a longer one that shuts a port: the short one ends alone.
+fn a_short_wide_ban_ends_before_a_long_narrow_one(backend: &str) {
+    let net = Net::new();
+    let jail = "[jail.sshd]\nmaxretry = 3\nbantime = \"10m\"\nports = [\"ssh\"]\n";
+    let daemon = Daemon::start(&Home::new(&text(backend, jail)));
+    for (address, offender) in ATTACKER.both().into_iter().zip(OFFENDERS) {
+        net.report(address, 3);
+        eventually("he is banned", || daemon.banned().iter().any(|it| it == offender));
+        net.assert_open(&net.attacker, address);
+        daemon.command(&["ban", offender, "--for", "2s"]);
+        net.wait_shut(&net.attacker, address);
+        net.wait_open(&net.attacker, address);
+        let ban = daemon.command(&["bans", offender, "--json"]).json();
+        let shares = ban[0]["jails"].as_array().unwrap();
+        let scopes: Vec<_> = shares.iter().map(|it| (&it["jail"], &it["scope"])).collect();
+        assert_eq!(scopes, [(&json!("sshd"), &json!("ports 22"))], "{ban}");
+    }
+    let shown = daemon.command(&["bans"]).out;
+    assert!(shown.contains("sshd (ports 22)"), "{shown}");
+}
+
+#[test]
+fn a_short_wide_ban_ends_before_a_long_narrow_one_with_nftables() {
+    in_namespace("backends::a_short_wide_ban_ends_before_a_long_narrow_one_with_nftables", || {
+        a_short_wide_ban_ends_before_a_long_narrow_one(BACKENDS[0]);
+    });
+}
+
+#[test]
+fn a_short_wide_ban_ends_before_a_long_narrow_one_with_routes() {
+    in_namespace("backends::a_short_wide_ban_ends_before_a_long_narrow_one_with_routes", || {
+        a_short_wide_ban_ends_before_a_long_narrow_one(BACKENDS[1]);
+    });
+}
+
+/// Through the gateway, logged in: the next line gets no answer.
+fn an_open_connection_stops_at_once(backend: &str) {
+    let net = Net::new();
+    let daemon = Daemon::start(&Home::new(&text(backend, SSHD)));
+    let service = Service::start(&net.server, 22, GATEWAY.both().map(|it| (it, 514).into()));
+    let service = service.unwrap();
+    for address in ATTACKER.both() {
+        let open = |host: &Host| {
+            let mut connection = host.connect(service.address_for(address), SOON).unwrap();
+            let (user, password) = (GOOD_USER, GOOD_PASSWORD);
+            assert_eq!(connection.login(user, password, SOON).unwrap(), Outcome::LoggedIn);
+            connection.echo("one", SOON).unwrap();
+            connection
+        };
+        let (mut his, mut anothers) = (open(&net.attacker), open(&net.client));
+        net.report(address, 3);
+        net.wait_shut(&net.attacker, address);
+        let met = his.echo("two", BRIEFLY).unwrap_err();
+        assert_eq!(met.kind(), std::io::ErrorKind::TimedOut, "{address}");
+        anothers.echo("three", SOON).unwrap();
+    }
+    drop(daemon);
+}
+
+#[test]
+fn an_open_connection_stops_at_once_with_nftables() {
+    in_namespace("backends::an_open_connection_stops_at_once_with_nftables", || {
+        an_open_connection_stops_at_once(BACKENDS[0]);
+    });
+}
+
+#[test]
+fn an_open_connection_stops_at_once_with_routes() {
+    in_namespace("backends::an_open_connection_stops_at_once_with_routes", || {
+        an_open_connection_stops_at_once(BACKENDS[1]);
     });
 }
 

@@ -7,6 +7,7 @@ use portcullis::lab::{ATTACKER, CLIENT, GATEWAY, Probe, SERVER, in_namespace};
 
 use crate::harness::eventually;
 use crate::stage::{BRIEFLY, Stage};
+use crate::wire::delete_table;
 
 /// What the attacker meets at a host behind the gateway or at the gateway itself.
 fn meets(stage: &Stage, to: IpAddr, port: u16) -> Probe {
@@ -31,6 +32,47 @@ fn a_sender_is_shut_and_the_gateway_is_open() {
             stage.daemon.command(&["unban", &address.to_string()]);
             eventually("the server is open", || probe(server) == Probe::Open);
         }
+    });
+}
+
+/// Both narrow scopes, from the store alone: a boot empties the kernel.
+#[test]
+fn what_is_shut_survives_a_boot() {
+    in_namespace("scopes::what_is_shut_survives_a_boot", || {
+        let jails = "[jail.sshd]\nmaxretry = 3\nscope = \"sender\"\n\
+                     [jail.door]\nfilter = \"sshd\"\nmaxretry = 3\nports = [8001]\n";
+        let mut stage = Stage::new(jails);
+        let doors: Vec<TcpListener> =
+            GATEWAY.both().map(|it| TcpListener::bind((it, 8001)).unwrap()).into();
+        let is_as_banned = |stage: &Stage, address| {
+            let (server, gateway) = (SERVER.like(address), GATEWAY.like(address));
+            eventually("what is shut is shut", || {
+                meets(stage, gateway, 8001) == Probe::NoAnswer
+                    && stage.net.attacker.tcp_probe((server, DOOR).into(), BRIEFLY).unwrap()
+                        == Probe::NoAnswer
+            });
+            assert_eq!(meets(stage, gateway, DOOR), Probe::Open);
+        };
+        for address in ATTACKER.both() {
+            stage.report(address, 3);
+            is_as_banned(&stage, address);
+        }
+        stage.daemon.wait_until_remembered();
+        let before = stage.daemon.bans();
+        let home = std::sync::Arc::clone(&stage.daemon.home);
+        stage.daemon.end(nix::sys::signal::Signal::SIGKILL);
+        assert_eq!(delete_table("portcullis"), 0);
+        stage.daemon = crate::harness::Daemon::start(&home);
+        for address in ATTACKER.both() {
+            is_as_banned(&stage, address);
+        }
+        let after = stage.daemon.bans();
+        assert_eq!(after.len(), 2);
+        for (after, before) in after.iter().zip(&before) {
+            assert_eq!(after["jails"], before["jails"]);
+            assert_eq!(after["jails"].as_array().unwrap().len(), 2, "{after}");
+        }
+        drop(doors);
     });
 }
 
