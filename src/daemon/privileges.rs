@@ -24,13 +24,13 @@ pub enum PrivilegeError {
     /// Too late.
     #[error("rights must be given up before other threads start, and there are {0} threads")]
     Threads(usize),
-    /// The user could not make the files that the daemon needs.
-    #[error("--user {user}: {user} cannot write {folder}; `chown {user} {folder}` helps")]
-    Folder {
+    /// The user could not write what the daemon needs.
+    #[error("--user {user}: {user} cannot write {path}; `chown {user} {path}` helps")]
+    Path {
         /// Who.
         user: String,
         /// Where.
-        folder: PathBuf,
+        path: PathBuf,
     },
     /// The system refused.
     #[error("--user {user}: cannot {step}: {source}")]
@@ -75,13 +75,26 @@ pub fn become_user(name: &str, files: &[(&Path, u32)]) -> Result<(), PrivilegeEr
     setresuid(user.uid, user.uid, user.uid).map_err(failed("become the user"))?;
     set_capabilities(KEPT).map_err(failed("keep CAP_NET_ADMIN and CAP_NET_BIND_SERVICE"))?;
     prctl::set_no_new_privs().map_err(failed("renounce new privileges"))?;
-    for (folder, _) in folders {
-        if access(folder, AccessFlags::W_OK | AccessFlags::X_OK).is_err() {
-            let (user, folder) = (name.to_owned(), folder.to_owned());
-            return Err(PrivilegeError::Folder { user, folder });
-        }
+    let closed = |path: &Path, how| access(path, how).is_err();
+    let folder = folders.iter().map(|it| it.0).find(|it| closed(it, FOLDER));
+    let left = || files.iter().flat_map(|(file, _)| beside(file));
+    match folder.map(Path::to_owned).or_else(|| left().find(|it| closed(it, AccessFlags::W_OK))) {
+        Some(path) => Err(PrivilegeError::Path { user: name.to_owned(), path }),
+        None => Ok(()),
     }
-    Ok(())
+}
+
+const FOLDER: AccessFlags = AccessFlags::W_OK.union(AccessFlags::X_OK);
+
+/// What an earlier run as root may have left: the file, and what bears its name and an ending.
+fn beside(file: &Path) -> Vec<PathBuf> {
+    let (Some(folder), Some(name)) = (file.parent(), file.file_name()) else { return Vec::new() };
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    entries
+        .filter(|entry| entry.file_name().as_encoded_bytes().starts_with(name.as_encoded_bytes()))
+        .map(|entry| entry.path())
+        .filter(|path| path.is_file())
+        .collect()
 }
 
 /// Makes a folder that is missing. One that is there may be everybody's, and is left as it is.

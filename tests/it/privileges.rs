@@ -88,6 +88,13 @@ fn as_a_user(backend: &str, says: &str) {
     assert_eq!(daemon.end(Signal::SIGTERM).code, Some(0));
     assert!(!home.control().exists(), "the socket is taken away");
 
+    // A file that a run as root left is named, before anything is touched.
+    chown(&state, Some(Uid::from_raw(0)), None).unwrap();
+    let mut command = portcullis();
+    command.args(["run", "--user", "nobody", "--config"]).arg(home.config());
+    finish(command).refused(1, &["nobody cannot write", "made/state.db", "chown nobody"]);
+    chown(&state, Some(nobody.uid), None).unwrap();
+
     // What he wrote he reads.
     let daemon = Daemon::start_with(&home, portcullis(), &["--user", "nobody", "--flush"]);
     assert_eq!(daemon.banned(), OFFENDERS);
