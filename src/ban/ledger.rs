@@ -1,13 +1,15 @@
 //! Who is banned, by which jails, until when, and why.
 
+mod counts;
 mod parts;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use smallvec::SmallVec;
 
+pub use counts::Counts;
 pub use parts::{Ban, Imposed, MOST_SCOPES, Order, Origin, Refusal, Share, Standing, Why};
 
 use super::{Change, NeverBan};
@@ -33,54 +35,6 @@ pub struct Ledger {
     evidence: VecDeque<Prefix>,
     /// Whose bans changed since somebody asked, if somebody does.
     touched: Option<Vec<Prefix>>,
-}
-
-/// Shares by jail and standing, and the hits that they hold: kept, because counting them takes long.
-#[derive(Clone, Debug, Default)]
-pub struct Counts {
-    by_jail: HashMap<Arc<str>, usize>,
-    by_standing: [usize; 4],
-    evidence: usize,
-}
-
-impl Counts {
-    /// How many offenders each jail holds.
-    pub fn by_jail(&self) -> &HashMap<Arc<str>, usize> {
-        &self.by_jail
-    }
-
-    /// How many shares have this standing.
-    pub fn standing(&self, standing: Standing) -> usize {
-        self.by_standing[standing as usize]
-    }
-
-    fn add(&mut self, shares: &[Share]) {
-        for jail in jails(shares) {
-            *self.by_jail.entry(Arc::clone(jail)).or_default() += 1;
-        }
-        for share in shares {
-            self.by_standing[share.standing as usize] += 1;
-            self.evidence += share.why.evidence.len();
-        }
-    }
-
-    fn take(&mut self, shares: &[Share]) {
-        for jail in jails(shares) {
-            if let Some(count) = self.by_jail.get_mut(jail) {
-                *count -= 1;
-            }
-        }
-        for share in shares {
-            self.by_standing[share.standing as usize] -= 1;
-            self.evidence -= share.why.evidence.len();
-        }
-    }
-}
-
-/// Each jail once: it may hold a share for each scope.
-fn jails(shares: &[Share]) -> impl Iterator<Item = &Arc<str>> {
-    let is_first = |at: usize| !shares[..at].iter().any(|it| it.jail == shares[at].jail);
-    (0..shares.len()).filter(move |at| is_first(*at)).map(|at| &shares[at].jail)
 }
 
 impl Ledger {
