@@ -19,6 +19,7 @@ use std::time::{Duration, Instant};
 
 use measure::{median, setting};
 use portcullis::ban::{Ban, Ledger, MOST_BANS, NeverBan, Origin, Share, Standing, Why};
+use portcullis::detect::Evidence;
 use portcullis::enforce::nftables::{Gate, Settings as Table, Verdict};
 use portcullis::lab::{self, Entered, Lab};
 use portcullis::model::{Prefix, Scope, Target, Timestamp, Until};
@@ -155,7 +156,17 @@ fn remember(settings: &Settings, count: usize) {
             }
         };
         let until = Until::At(now.after(Duration::from_secs(86_400 + n as u64)));
-        let (standing, why) = (Standing::Enforced, Why::default());
+        let line = "Failed password for invalid user admin from 203.0.113.7 port 4242 ssh2";
+        let hit = |at| Evidence {
+            at,
+            sender: Ipv4Addr::new(10, 0, 0, 1).into(),
+            offender: offender.address(),
+            user: Some("admin".into()),
+            line: line.into(),
+        };
+        let evidence = vec![hit(now), hit(now)];
+        let why = Why { address: Some(offender.address()), hits: 5, evidence };
+        let standing = Standing::Enforced;
         let share = Share {
             jail: "sshd".into(),
             scope: Scope::Gateway,

@@ -336,6 +336,9 @@ impl Ledger {
         while self.counts.evidence > MOST_EVIDENCE {
             let Some(offender) = self.evidence.pop_front() else { return };
             let Some(ban) = self.bans.get_mut(&offender) else { continue };
+            if let Some(touched) = &mut self.touched {
+                touched.push(offender);
+            }
             for share in &mut ban.shares {
                 self.counts.evidence -= share.why.evidence.len();
                 share.why.evidence = Vec::new();

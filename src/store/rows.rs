@@ -1,7 +1,7 @@
 //! The tables: how bans, events and counts are written and read.
 //!
 //! Addresses are text, times microseconds since the epoch by the wall clock (a boot clock does not
-//! survive the boot), no end is NULL: anybody can read the file with `sqlite3`.
+//! survive the boot), no end is NULL, evidence is JSON: anybody can read the file with `sqlite3`.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -13,6 +13,7 @@ use super::event::{Count, Event, What};
 use super::pending::Pending;
 use super::{MOST_COUNTS, MOST_HISTORY, Restored};
 use crate::ban::{Ban, Origin, Share, Standing, Why};
+use crate::detect::Evidence;
 use crate::model::{Prefix, Scope, ShortText, Timestamp, Until};
 
 pub(super) const SCHEMA: &str = "
@@ -26,6 +27,7 @@ CREATE TABLE bans (
     address TEXT,
     hits INTEGER NOT NULL,
     scope TEXT NOT NULL,
+    evidence TEXT,
     PRIMARY KEY (offender, jail, scope)
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE history (
@@ -49,7 +51,7 @@ CREATE TABLE counts (
 ) STRICT, WITHOUT ROWID;
 ";
 
-/// From format 1, in which every ban was from everything.
+/// From format 1, in which every ban was from everything and none had evidence.
 pub(super) const FROM_1: &str = "
 CREATE TABLE bans_2 (
     offender TEXT NOT NULL,
@@ -61,10 +63,12 @@ CREATE TABLE bans_2 (
     address TEXT,
     hits INTEGER NOT NULL,
     scope TEXT NOT NULL,
+    evidence TEXT,
     PRIMARY KEY (offender, jail, scope)
 ) STRICT, WITHOUT ROWID;
 INSERT INTO bans_2
-    SELECT offender, jail, origin, since, until, standing, address, hits, 'gateway' FROM bans;
+    SELECT offender, jail, origin, since, until, standing, address, hits, 'gateway', NULL
+    FROM bans;
 DROP TABLE bans;
 ALTER TABLE bans_2 RENAME TO bans;
 ";
@@ -79,9 +83,9 @@ pub(super) fn restore(
     let mut bans: Vec<Ban> = Vec::new();
     // A file that cannot be written may still be of format 1.
     let version: i64 = from.pragma_query_value(None, "user_version", |row| row.get(0))?;
-    let scope = if version == 1 { "'gateway'" } else { "scope" };
+    let added = if version == 1 { "'gateway', NULL" } else { "scope, evidence" };
     let mut rows = from.prepare(&format!(
-        "SELECT offender, jail, origin, since, until, standing, address, hits, {scope} FROM bans"
+        "SELECT offender, jail, origin, since, until, standing, address, hits, {added} FROM bans"
     ))?;
     let mut rows = rows.query([])?;
     while let Some(row) = rows.next()? {
@@ -127,7 +131,9 @@ fn share(
     };
     let address = row.get_ref(6)?.as_str_or_null()?.and_then(|it| it.parse().ok());
     let hits = row.get::<_, i64>(7)?.clamp(0, i64::from(u32::MAX)) as u32;
-    let why = Why { address, hits, evidence: Vec::new() };
+    // What somebody wrote there by hand and is no evidence is none; he is banned all the same.
+    let evidence = row.get_ref(9)?.as_str_or_null()?.and_then(|it| serde_json::from_str(it).ok());
+    let why = Why { address, hits, evidence: evidence.unwrap_or_default() };
     let (jail, until) = (names.get(text(row, 1)?), until(row, 4)?);
     let share = Share { jail, origin, until, scope, standing, why };
     Ok(Some((offender, Timestamp(row.get(3)?), share)))
@@ -139,7 +145,8 @@ pub(super) fn write(to: &Connection, pending: &Pending) -> Result<(), rusqlite::
         to.execute("DELETE FROM bans", [])?;
     }
     let mut forget = to.prepare("DELETE FROM bans WHERE offender = ?1")?;
-    let mut insert = to.prepare("INSERT INTO bans VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)")?;
+    let mut insert =
+        to.prepare("INSERT INTO bans VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)")?;
     for (offender, ban) in &pending.bans {
         let offender = offender.to_string();
         if !pending.anew {
@@ -158,6 +165,7 @@ pub(super) fn write(to: &Connection, pending: &Pending) -> Result<(), rusqlite::
                 share.why.address.map(|it| it.to_string()),
                 share.why.hits,
                 share.scope.to_string(),
+                evidence(&share.why.evidence),
             ])?;
         }
     }
@@ -266,6 +274,10 @@ fn standing(name: &str) -> Option<Standing> {
 fn until(row: &Row<'_>, column: usize) -> Result<Until, rusqlite::Error> {
     let end: Option<i64> = row.get(column)?;
     Ok(end.map_or(Until::Forever, |end| Until::At(Timestamp(end))))
+}
+
+fn evidence(of: &[Evidence]) -> Option<String> {
+    (!of.is_empty()).then(|| serde_json::to_string(of).ok()).flatten()
 }
 
 fn micros(until: Until) -> Option<i64> {

@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use super::*;
 use crate::ban::{Origin, Share, Standing, Why};
+use crate::detect::Evidence;
 use crate::model::{Prefix, Scope, ShortText, Timestamp, Until};
 
 /// A folder that goes with the test.
@@ -75,6 +76,12 @@ fn ban(offender: &str, shares: &[(&str, Origin, Until)]) -> Ban {
         since: Timestamp(1_700_000_000_000_001),
         shares: shares.iter().map(share).collect(),
     }
+}
+
+fn evidence(user: Option<&str>, line: &str) -> Evidence {
+    let [sender, offender] = ["2001:db8::9", "192.0.2.77"].map(|it| it.parse().unwrap());
+    let (at, user) = (Timestamp(1_700_000_000_000_001), user.map(Into::into));
+    Evidence { at, sender, offender, user, line: line.into() }
 }
 
 fn bans(of: impl IntoIterator<Item = Ban>) -> Notes {
@@ -258,6 +265,8 @@ fn a_file_of_format_1_is_read_and_narrow_bans_stay_narrow() {
     let mut narrow = ban("192.0.2.2", &[("a", Origin::Hits, soon()), ("a", Origin::Hits, soon())]);
     narrow.shares[0].scope = "ports 22, 53/udp".parse().unwrap();
     narrow.shares[1].scope = "sender 10.0.0.1".parse().unwrap();
+    narrow.shares[1].why.evidence =
+        vec![evidence(None, "a \u{fffd}\u{1b} \" line"), evidence(Some("root"), "")];
     store.0.note(bans([narrow.clone()]));
     end(store);
     assert_eq!(folder.open().restored.bans, [wide, narrow]);
@@ -341,7 +350,7 @@ fn the_file_stays_bounded_by_age_and_by_size() {
             .unwrap();
         to.execute("INSERT INTO counts VALUES ('192.0.2.2', '', 3, ?1)", [now.0]).unwrap();
         to.execute(
-            "INSERT INTO bans VALUES ('192.0.2.3', 'sshd', 'hits', 1, ?1, 'enforced', NULL, 1, 'gateway')",
+            "INSERT INTO bans VALUES ('192.0.2.3', 'sshd', 'hits', 1, ?1, 'enforced', NULL, 1, 'gateway', NULL)",
             [now.0],
         )
         .unwrap();

@@ -1,6 +1,7 @@
 //! What the daemon decides beside the plain ban: for how long, for whom not, what waits, and why.
 
-use std::net::{IpAddr, UdpSocket};
+use std::io::Write;
+use std::net::{IpAddr, TcpStream, UdpSocket};
 use std::os::unix::fs::PermissionsExt;
 
 use serde_json::Value;
@@ -203,6 +204,75 @@ fn a_command_says_who_is_never_banned() {
     eventually("a ban that waits", || ban_of(&daemon, "203.0.113.9").is_some());
     daemon.wait_for_metric("portcullis_never_ban_unasked_total", "", 1.0);
     assert_eq!(ban_of(&daemon, "203.0.113.9").unwrap()["jails"][0]["standing"], "enforced");
+}
+
+/// Who floods the gate so that nobody can be asked about any more is banned without being asked about.
+#[test]
+fn when_too_many_wait_to_be_asked_about_the_next_are_banned() {
+    let daemon = Daemon::on_loopback(
+        "[jail.sshd]\nmaxretry = 1\n[breaker]\nbans_per_minute = 0\n\
+         [never_ban]\ncommand = [\"/bin/sh\", \"-c\", \"exec sleep 60\"]\n",
+    );
+    // 1,024 wait, 4 are asked about, and one is about to be.
+    let (sent, room) = (1_200_u32, 1_029.0);
+    let lines = (0..sent).map(|n| match n % 2 {
+        0 => failed(std::net::Ipv4Addr::from_bits(0x6440_0000 + n)) + "\n",
+        _ => failed(format!("2001:db8:{n:x}::1")) + "\n",
+    });
+    let text: String = lines.collect();
+    let mut stream = TcpStream::connect(daemon.address("tcp", HERE[0])).unwrap();
+    stream.write_all(text.as_bytes()).unwrap();
+    let unasked = || daemon.metric("portcullis_never_ban_unasked_total", "");
+    eventually("all are decided", || daemon.banned().len() == sent as usize);
+    let least = f64::from(sent) - room;
+    assert!(unasked() >= least, "{} were not asked about", unasked());
+    // Those are enforced at once; and who waited too long is, a few at a time.
+    let enforced = |bans: Vec<Value>| {
+        bans.iter().filter(|ban| ban["jails"][0]["standing"] == "enforced").count()
+    };
+    assert!(enforced(daemon.bans()) as f64 >= least);
+    assert!(unasked() < f64::from(sent) / 2.0, "the others wait: {}", unasked());
+    assert_eq!(daemon.status()["counts"]["bans"], sent);
+}
+
+#[test]
+fn a_heavy_hit_counts_for_several() {
+    let home = Home::new("");
+    let pattern = |name, weight| {
+        format!(
+            "[[pattern]]\nname = \"{name}\"\nregex = '^{name} login from <ip>$'\n{weight}\
+             hit = [{{ line = '{name} login from 192.0.2.1', ip = \"192.0.2.1\" }}]\n"
+        )
+    };
+    let filter = format!(
+        "name = \"mine\"\ndescription = \"\"\nprograms = [\"sshd\"]\n{}{}",
+        pattern("light", ""),
+        pattern("heavy", "weight = 4\n")
+    );
+    let filter = home.write("mine.toml", filter);
+    home.configure(&format!("{LOOPBACK}[jail.mine]\nfilter = {filter:?}\nmaxretry = 5\n"));
+    let daemon = Daemon::start(&home);
+    let tell = |offender: &str, what: &str| {
+        let here = HERE[usize::from(offender.contains(':'))];
+        let line = format!("<38>Nov 22 10:00:00 server sshd[7]: {what} login from {offender}");
+        let socket = UdpSocket::bind((here, 0)).unwrap();
+        socket.send_to(line.as_bytes(), daemon.address("udp", here)).unwrap();
+    };
+    let mut hits = 0.0;
+    for (offender, banned) in OFFENDERS {
+        let light = offender.replace('7', "8");
+        for _ in 0..4 {
+            tell(&light, "light");
+        }
+        tell(offender, "heavy");
+        hits += 5.0;
+        daemon.wait_for_metric("portcullis_hits_total", "mine", hits);
+        assert!(!daemon.banned().iter().any(|it| it == banned), "4 of 5");
+        tell(offender, "light");
+        hits += 1.0;
+        eventually("4 and 1 are 5", || ban_of(&daemon, offender).is_some());
+        assert!(ban_of(&daemon, &light).is_none(), "4 light ones are 4");
+    }
 }
 
 #[test]

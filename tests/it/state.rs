@@ -96,6 +96,32 @@ fn kill_loses_what_the_last_interval_brought_at_most() {
     assert!(longest_loss < Duration::from_secs(1), "{longest_loss:?}");
 }
 
+/// Why somebody is banned is known after a kill as before it.
+#[test]
+fn the_reasons_outlive_a_kill() {
+    let home = home("");
+    let daemon = Daemon::start(&home);
+    let offenders = ["203.0.113.7", "2001:db8:7::7"];
+    for (offender, here) in offenders.into_iter().zip(HERE) {
+        let socket = UdpSocket::bind((here, 0)).unwrap();
+        let line = failed(offender).replace("root", "invalid user \u{1b}\"x");
+        socket.send_to(line.as_bytes(), daemon.address("udp", here)).unwrap();
+    }
+    daemon.wait_for_bans(&offenders);
+    daemon.wait_until_remembered();
+    let why = |daemon: &Daemon| {
+        offenders.map(|it| daemon.command(&["bans", it, "--json"]).json()[0]["jails"].clone())
+    };
+    let before = why(&daemon);
+    for (jails, offender) in before.iter().zip(offenders) {
+        let evidence = &jails[0]["why"]["evidence"][0];
+        assert_eq!(evidence["offender"], offender, "{jails}");
+        assert!(evidence["line"].as_str().unwrap().contains("invalid user \u{1b}\"x"), "{jails}");
+    }
+    daemon.end(Signal::SIGKILL);
+    assert_eq!(why(&Daemon::start(&home)), before);
+}
+
 #[test]
 fn a_clean_end_loses_nothing() {
     let home = home("");
