@@ -213,12 +213,14 @@ impl Daemon {
     fn start(folder: &std::path::Path, watch: &Watch) -> Daemon {
         let config = folder.join("portcullis.toml");
         let text = format!(
-            "[server]\nfilters = []\ncontrol = {:?}\n\
+            "[server]\nfilters = []\ncontrol = {:?}\nstate = {:?}\n\
+             [breaker]\nbans_per_minute = 0\n\
              [[listen]]\nprotocol = \"udp\"\naddress = \"{LISTEN}\"\n\
              [[listen]]\nprotocol = \"tcp\"\naddress = \"{LISTEN}\"\n\
              [firewall]\nbackend = \"nftables\"\n[metrics]\nlisten = \"127.0.0.1:0\"\n\
              [jail.sshd]\nmaxretry = 1\n",
-            folder.join("control.sock")
+            folder.join("control.sock"),
+            folder.join("state.db")
         );
         std::fs::write(&config, text).unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_portcullis"));
