@@ -1,7 +1,7 @@
 //! The tables: how bans, events and counts are written and read.
 //!
-//! Addresses are text, times microseconds since the epoch by the wall clock (a boot clock does not
-//! survive the boot), no end is NULL, evidence is JSON: anybody can read the file with `sqlite3`.
+//! Addresses are text, times microseconds since the epoch by the wall clock as it went when they were
+//! written (ours is set once, and gone with the process), no end is NULL, evidence is JSON: anybody can read the file with `sqlite3`.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -78,7 +78,7 @@ pub(super) fn restore(
     from: &Connection,
     now: Timestamp,
 ) -> Result<(Restored, usize), rusqlite::Error> {
-    let mut names = Names::default();
+    let (mut names, ahead) = (Names::default(), Timestamp::ahead());
     let mut unread = 0;
     let mut bans: Vec<Ban> = Vec::new();
     // A file that cannot be written may still be of format 1.
@@ -89,7 +89,7 @@ pub(super) fn restore(
     ))?;
     let mut rows = rows.query([])?;
     while let Some(row) = rows.next()? {
-        let Some((offender, since, share)) = share(row, &mut names)? else {
+        let Some((offender, since, share)) = share(row, &mut names, ahead)? else {
             unread += 1;
             continue;
         };
@@ -111,7 +111,7 @@ pub(super) fn restore(
                 offender,
                 jail: names.get(text(row, 1)?),
                 bans: row.get::<_, i64>(2)?.clamp(0, i64::from(u32::MAX)) as u32,
-                last: Timestamp(row.get(3)?),
+                last: time(row, 3, ahead)?,
             }),
             Err(_) => unread += 1,
         }
@@ -122,6 +122,7 @@ pub(super) fn restore(
 fn share(
     row: &Row<'_>,
     names: &mut Names,
+    ahead: i64,
 ) -> Result<Option<(Prefix, Timestamp, Share)>, rusqlite::Error> {
     let scope = text(row, 8)?.parse::<Scope>();
     let (Ok(offender), Some(origin), Some(standing), Ok(scope)) =
@@ -133,14 +134,18 @@ fn share(
     let hits = row.get::<_, i64>(7)?.clamp(0, i64::from(u32::MAX)) as u32;
     // What somebody wrote there by hand and is no evidence is none; he is banned all the same.
     let evidence = row.get_ref(9)?.as_str_or_null()?.and_then(|it| serde_json::from_str(it).ok());
-    let why = Why { address, hits, evidence: evidence.unwrap_or_default() };
-    let (jail, until) = (names.get(text(row, 1)?), until(row, 4)?);
+    let mut evidence: Vec<Evidence> = evidence.unwrap_or_default();
+    evidence.iter_mut().for_each(|it| it.at.0 = it.at.0.saturating_sub(ahead));
+    let why = Why { address, hits, evidence };
+    let (jail, until) = (names.get(text(row, 1)?), until(row, 4, ahead)?);
     let share = Share { jail, origin, until, scope, standing, why };
-    Ok(Some((offender, Timestamp(row.get(3)?), share)))
+    Ok(Some((offender, time(row, 3, ahead)?, share)))
 }
 
 /// Writes what waits, within the caller's transaction.
 pub(super) fn write(to: &Connection, pending: &Pending) -> Result<(), rusqlite::Error> {
+    let ahead = Timestamp::ahead();
+    let shown = |at: Timestamp| at.0.saturating_add(ahead);
     if pending.anew {
         to.execute("DELETE FROM bans", [])?;
     }
@@ -153,8 +158,8 @@ pub(super) fn write(to: &Connection, pending: &Pending) -> Result<(), rusqlite::
             forget.execute([&offender])?;
         }
         for share in ban.iter().flat_map(|ban| &ban.shares) {
-            let since = ban.as_ref().map_or(0, |ban| ban.since.0);
-            let end = micros(share.until);
+            let since = ban.as_ref().map_or(0, |ban| shown(ban.since));
+            let end = end(share.until).map(shown);
             insert.execute(params![
                 offender,
                 &*share.jail,
@@ -165,7 +170,7 @@ pub(super) fn write(to: &Connection, pending: &Pending) -> Result<(), rusqlite::
                 share.why.address.map(|it| it.to_string()),
                 share.why.hits,
                 share.scope.to_string(),
-                evidence(&share.why.evidence),
+                evidence(&share.why.evidence, shown),
             ])?;
         }
     }
@@ -175,12 +180,12 @@ pub(super) fn write(to: &Connection, pending: &Pending) -> Result<(), rusqlite::
     )?;
     for event in &pending.events {
         insert.execute(params![
-            event.at.0,
+            shown(event.at),
             event.what.to_string(),
             event.offender.to_string(),
             &*event.jail,
             event.origin.to_string(),
-            micros(event.until),
+            end(event.until).map(shown),
             event.sender.map(|sender| sender.to_string()),
             event.user.map(|user| user.to_string()),
         ])?;
@@ -192,7 +197,7 @@ pub(super) fn write(to: &Connection, pending: &Pending) -> Result<(), rusqlite::
         if *bans == 0 {
             forget.execute(params![offender, &**jail])?;
         } else {
-            insert.execute(params![offender, &**jail, bans, last.0])?;
+            insert.execute(params![offender, &**jail, bans, shown(*last)])?;
         }
     }
     Ok(())
@@ -204,6 +209,7 @@ pub(super) fn purge(
     before: Timestamp,
     now: Timestamp,
 ) -> Result<usize, rusqlite::Error> {
+    let [before, now] = [before, now].map(Timestamp::shown);
     let mut gone = from.execute("DELETE FROM bans WHERE until <= ?1", [now.0])?;
     gone += from.execute(
         "DELETE FROM history WHERE id IN (SELECT id FROM history WHERE at < ?1 ORDER BY at LIMIT ?2)",
@@ -223,7 +229,7 @@ pub(super) fn purge(
     Ok(gone)
 }
 
-/// A line of history; `None` when it is none of ours.
+/// A line of history, in times of the wall clock; `None` when it is none of ours.
 pub(super) fn event(row: &Row<'_>, names: &mut Names) -> Result<Option<Event>, rusqlite::Error> {
     let what = text(row, 1)?;
     let what = What::ALL.into_iter().find(|known| known.to_string() == what);
@@ -235,7 +241,7 @@ pub(super) fn event(row: &Row<'_>, names: &mut Names) -> Result<Option<Event>, r
     let sender: Option<IpAddr> = row.get_ref(6)?.as_str_or_null()?.and_then(|it| it.parse().ok());
     let user = row.get_ref(7)?.as_str_or_null()?.map(|it| ShortText::new(it.as_bytes()));
     let (at, jail) = (Timestamp(row.get(0)?), names.get(text(row, 3)?));
-    Ok(Some(Event { at, what, offender, jail, origin, until: until(row, 5)?, sender, user }))
+    Ok(Some(Event { at, what, offender, jail, origin, until: until(row, 5, 0)?, sender, user }))
 }
 
 /// The columns that [`event`] reads, in its order.
@@ -271,18 +277,24 @@ fn standing(name: &str) -> Option<Standing> {
     all.into_iter().find(|it| it.to_string() == name)
 }
 
-fn until(row: &Row<'_>, column: usize) -> Result<Until, rusqlite::Error> {
+fn time(row: &Row<'_>, column: usize, ahead: i64) -> Result<Timestamp, rusqlite::Error> {
+    Ok(Timestamp(row.get::<_, i64>(column)?.saturating_sub(ahead)))
+}
+
+fn until(row: &Row<'_>, column: usize, ahead: i64) -> Result<Until, rusqlite::Error> {
     let end: Option<i64> = row.get(column)?;
-    Ok(end.map_or(Until::Forever, |end| Until::At(Timestamp(end))))
+    Ok(end.map_or(Until::Forever, |end| Until::At(Timestamp(end.saturating_sub(ahead)))))
 }
 
-fn evidence(of: &[Evidence]) -> Option<String> {
-    (!of.is_empty()).then(|| serde_json::to_string(of).ok()).flatten()
+fn evidence(of: &[Evidence], shown: impl Fn(Timestamp) -> i64) -> Option<String> {
+    let shown = |it: &Evidence| Evidence { at: Timestamp(shown(it.at)), ..it.clone() };
+    let of: Vec<Evidence> = of.iter().map(shown).collect();
+    (!of.is_empty()).then(|| serde_json::to_string(&of).ok()).flatten()
 }
 
-fn micros(until: Until) -> Option<i64> {
+fn end(until: Until) -> Option<Timestamp> {
     match until {
-        Until::At(end) => Some(end.0),
+        Until::At(end) => Some(end),
         Until::Forever => None,
     }
 }

@@ -63,6 +63,7 @@ pub fn open(settings: Option<&Settings>, now: Timestamp) -> Opened {
         purge: Instant::now(),
         purge_every: PURGE_EVERY,
         complained: None,
+        ahead: Timestamp::ahead(),
         state: Arc::default(),
         figures: Arc::clone(&figures),
     };
@@ -133,6 +134,8 @@ struct Writer {
     purge: Instant,
     purge_every: Duration,
     complained: Option<Instant>,
+    /// How far the wall clock was set when it was last looked at.
+    ahead: i64,
     state: Arc<State>,
     figures: Arc<Figures>,
 }
@@ -152,6 +155,7 @@ impl Writer {
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => break,
             }
+            self.look_at_the_clock();
             if !self.pending.is_much() {
                 self.state.ask_if_stale();
             }
@@ -164,6 +168,17 @@ impl Writer {
             && let Err(error) = file.close()
         {
             tracing::error!("{error}");
+        }
+    }
+
+    /// When the wall clock is set, the ends in the file are wrong for the next start: a machine without a clock
+    /// of its own begins years ago, and learns the time later.
+    fn look_at_the_clock(&mut self) {
+        let ahead = Timestamp::ahead();
+        if (ahead - self.ahead).abs() >= A_STEP {
+            tracing::info!("the clock was set; all bans are written anew");
+            self.ahead = ahead;
+            self.state.stale.store(true, Ordering::Relaxed);
         }
     }
 
@@ -287,6 +302,8 @@ const QUEUE: usize = 4_096;
 const TRY_AGAIN: Duration = Duration::from_secs(1);
 const PURGE_EVERY: Duration = Duration::from_secs(60);
 const A_MINUTE: Duration = Duration::from_secs(60);
+/// Microseconds.
+const A_STEP: i64 = 1_000_000;
 const SHORTEST_NAP: Duration = Duration::from_millis(1);
 /// Somebody may have marked us stale meanwhile.
 const LONGEST_NAP: Duration = Duration::from_millis(500);

@@ -8,6 +8,7 @@ mod stage; // attacker, client and server around a gateway that runs the daemon
 mod traffic; // generated logs and bad input, shared with the benches
 
 mod backends; // the same on every backend
+mod clock; // the wall clock is set
 mod commands; // exit codes and JSON of every command
 mod fail2ban; // its own filters, unchanged, against its own answers
 mod fail2ban_corners; // made-up filters, with its answers

@@ -1,0 +1,123 @@
+//! The wall clock is set while the daemon runs: no ban ends early or late, now or after a restart.
+//!
+//! Only root can set the clock, of the whole machine at that, and a time namespace has none of its own
+//! (time_namespaces(7): not CLOCK_REALTIME). So a library in front of libc's answers the daemon's questions.
+
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use nix::sys::signal::Signal;
+
+use crate::harness::{Daemon, Home, LOOPBACK, eventually, finish, portcullis};
+
+/// What libc asks the kernel, and so many seconds more for the wall clock as the file AHEAD says.
+const LIBRARY: &str = r#"
+#define _GNU_SOURCE
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/syscall.h>
+#include <sys/time.h>
+#include <time.h>
+#include <unistd.h>
+
+static long ahead(void) {
+    char text[32] = {0};
+    int file = open(getenv("AHEAD"), O_RDONLY);
+    if (file < 0 || read(file, text, sizeof text - 1) < 1) abort();
+    close(file);
+    return atol(text);
+}
+int clock_gettime(clockid_t clock, struct timespec *time) {
+    int done = syscall(SYS_clock_gettime, clock, time);
+    if (done == 0 && (clock == CLOCK_REALTIME || clock == CLOCK_REALTIME_COARSE)) time->tv_sec += ahead();
+    return done;
+}
+int gettimeofday(struct timeval *time, void *zone) {
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    time->tv_sec = now.tv_sec;
+    time->tv_usec = now.tv_nsec / 1000;
+    return 0;
+}
+time_t time(time_t *into) {
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    return into ? (*into = now.tv_sec) : now.tv_sec;
+}
+"#;
+
+struct Clock {
+    home: Arc<Home>,
+    library: PathBuf,
+}
+
+impl Clock {
+    fn new() -> Clock {
+        let home = Home::new(&format!("{LOOPBACK}[jail.sshd]\n"));
+        let (source, library) = (home.write("clock.c", LIBRARY), home.file("clock.so"));
+        let mut cc = Command::new("cc");
+        cc.args(["-shared", "-fPIC", "-o"]).arg(&library).arg(source);
+        finish(cc).good();
+        Clock { home, library }
+    }
+
+    /// At one stroke: a reader finds the old or the new.
+    fn set(&self, ahead: i64) {
+        self.home.write("ahead.new", ahead.to_string());
+        std::fs::rename(self.home.file("ahead.new"), self.home.file("ahead")).unwrap();
+    }
+
+    fn start(&self) -> Daemon {
+        let mut command = portcullis();
+        command.env("LD_PRELOAD", &self.library).env("AHEAD", self.home.file("ahead"));
+        Daemon::start_with(&self.home, command, &[])
+    }
+}
+
+fn wall() -> i64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs().cast_signed()
+}
+
+/// Two bans of an hour go on as they were, and are shown by the clock on the wall.
+fn are_there(daemon: &Daemon, ahead: i64) {
+    let bans = daemon.bans();
+    assert_eq!(daemon.banned(), BANNED);
+    for ban in bans {
+        let left = ban["left"].as_f64().unwrap();
+        assert!(left > 3_400.0 && left <= 3_600.0, "{ahead}: {ban}");
+        let shown = ban["until"].as_f64().unwrap() - (wall() + ahead) as f64;
+        assert!((shown - left).abs() < 5.0, "{ahead}: {ban}");
+    }
+}
+
+#[test]
+fn a_clock_that_is_set_moves_no_ban() {
+    let clock = Clock::new();
+    clock.set(0);
+    let mut daemon = clock.start();
+    for offender in BANNED {
+        daemon.command(&["ban", offender, "--for", "1h"]);
+    }
+    // Forward by two days, back by a month, and the ten years of a machine that boots without the time.
+    for ahead in [2 * DAY, -30 * DAY, 3_650 * DAY, 0] {
+        clock.set(ahead);
+        are_there(&daemon, ahead);
+        daemon.command(&["ban", "203.0.113.8", "--for", "1s"]);
+        eventually("a ban ends in its time", || daemon.banned() == BANNED);
+        // For the next start the ends are written anew, by the new time.
+        let state = rusqlite::Connection::open(clock.home.state()).unwrap();
+        let ends = "SELECT count(*) FROM bans WHERE abs(until / 1000000 - ?1 - 3600) < 200";
+        eventually("the file knows", || {
+            state.query_row(ends, [wall() + ahead], |row| row.get::<_, i64>(0)).unwrap() == 2
+        });
+        drop(state);
+        daemon.end(Signal::SIGKILL);
+        daemon = clock.start();
+        are_there(&daemon, ahead);
+    }
+}
+
+const BANNED: [&str; 2] = ["203.0.113.7", "2001:db8:7::/64"];
+const DAY: i64 = 86_400;
