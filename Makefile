@@ -32,6 +32,8 @@ bench: bench-packages fail2ban ## Measure, beside rivals
 	$(CARGO) bench --features rivals --bench fail2ban
 	$(CARGO) bench --features rivals --bench ingest
 	$(CARGO) bench --bench decide
+	$(CARGO) bench --bench enforce
+	$(CARGO) bench --bench restore
 
 demo: ## See a gate fall, in namespaces of its own; needs no root
 	$(CARGO) run --release -- demo
