@@ -8,8 +8,8 @@
 //! A message is matched as one *subject*, `PROGRAM 0x1F TEXT`, anchored at its start. So the first
 //! bytes do the routing: a program that no filter names leads to the dead state within a byte or
 //! two, and no engine per program is needed (`shared/matching.md` measured one automaton over the
-//! subject at twice the speed of the bare line). The two parts are fed one after the other and
-//! never copied together.
+//! subject at twice the speed of the bare line). Lines that came together are read abreast, so that
+//! they wait for memory together; only the first bytes of a line are copied for that.
 //!
 //! Two steps: the automaton runs supersets of the patterns, *gates* (an address is a run of hex digits,
 //! dots and colons), determinised as far as lines need it, with a bounded cache; only a pattern whose
@@ -49,7 +49,9 @@ pub struct Matcher {
 #[derive(Debug)]
 pub struct Scratch {
     caches: Caches,
-    /// Gates that the line opened, in order.
+    /// By line of the last scan: the gates that it opened.
+    lines: Vec<Vec<u32>>,
+    /// Those of the line that is looked at, in order.
     opened: Vec<u32>,
     exact: ExactScratch,
     /// By gate: what the exact checks said.
@@ -134,6 +136,7 @@ impl Matcher {
     pub fn scratch(&self) -> Scratch {
         Scratch {
             caches: self.gates.caches(),
+            lines: Vec::new(),
             opened: Vec::with_capacity(64),
             exact: ExactScratch::default(),
             checks: vec![Checks::default(); self.rules.len() + self.foreign_gates.len()],
@@ -143,18 +146,14 @@ impl Matcher {
         }
     }
 
-    /// Runs the automaton over a line: which gates open? Whether any does.
-    #[inline]
-    pub fn scan(&self, subject: &Subject<'_>, scratch: &mut Scratch) -> bool {
-        let Scratch { caches, opened, .. } = scratch;
-        let program = base_name(subject.program);
-        self.gates.scan(&Subject { program, ..*subject }, caches, opened);
-        if opened.is_empty() {
-            return false;
+    /// Runs the automaton over lines, several side by side: which gates open? [`Scratch::turn_to`] shows
+    /// what it found for each.
+    pub fn scan(&self, subjects: &[Subject<'_>], scratch: &mut Scratch) {
+        let Scratch { caches, lines, .. } = scratch;
+        if lines.len() < subjects.len() {
+            lines.resize_with(subjects.len(), || Vec::with_capacity(64));
         }
-        opened.sort_unstable();
-        opened.dedup();
-        true
+        self.gates.scan(subjects, caches, &mut lines[..subjects.len()]);
     }
 
     /// Hands each native hit of a message to `each`: at most one a filter, in the order of the
@@ -166,12 +165,13 @@ impl Matcher {
         scratch: &mut Scratch,
         each: impl FnMut(Found<'t, '_>),
     ) {
-        if self.scan(&Subject { program, text, header: Header::None, line: b"" }, scratch) {
+        self.scan(&[Subject::new(program, text, Header::None, b"")], scratch);
+        if scratch.turn_to(0) {
             self.extract(text, scratch, each);
         }
     }
 
-    /// The gates of fail2ban's filters that the last scan opened, filter by filter.
+    /// The gates of fail2ban's filters that the line opened, filter by filter.
     pub fn foreign<'s>(
         &'s self,
         scratch: &'s Scratch,
@@ -249,9 +249,21 @@ impl Matcher {
 }
 
 impl Scratch {
-    /// How many gates the last line opened.
-    pub fn opened(&self) -> usize {
-        self.opened.len()
+    /// From now on the gates are those that this line of the last scan opened. Whether any did.
+    #[inline]
+    pub fn turn_to(&mut self, line: usize) -> bool {
+        std::mem::swap(&mut self.opened, &mut self.lines[line]);
+        if self.opened.is_empty() {
+            return false;
+        }
+        self.opened.sort_unstable();
+        self.opened.dedup();
+        true
+    }
+
+    /// How many gates a line of the last scan opened, until it is turned to.
+    pub fn opened(&self, line: usize) -> usize {
+        self.lines[line].len()
     }
 
     /// Bytes that the automaton's cache holds now.
@@ -294,14 +306,6 @@ const DOUBT: u64 = 32;
 const DOUBT_SHARE: u64 = 2;
 /// Doubts are acted upon together, after so many wrong openings of doubtful gates.
 const WRONG: u32 = 2_000;
-
-/// `/usr/sbin/sshd` is `sshd`; `postfix/smtpd` stays.
-fn base_name(program: &[u8]) -> &[u8] {
-    match program.first() {
-        Some(b'/') => program.rsplit(|byte| *byte == b'/').next().unwrap_or(program),
-        _ => program,
-    }
-}
 
 #[cfg(test)]
 mod tests;

@@ -87,6 +87,23 @@ fn count(work: impl FnOnce()) -> u64 {
 }
 
 #[test]
+fn lines_that_come_together_allocate_nothing_without_a_hit() {
+    let filters = shipped();
+    let mut worker = Worker::new(rules(&filters, None));
+    let log = Generator::new(&filters).log(6_000, 0, 33);
+    let lines: Vec<_> = log.lines().map(|line| (line, SPEAKER)).collect();
+    let mut hits = Vec::with_capacity(256);
+    let mut all = |worker: &mut Worker| {
+        for lines in lines.chunks(64) {
+            worker.lines(lines.iter().copied(), NOW, &mut hits, |_| ());
+        }
+        assert!(hits.is_empty(), "a log without hits");
+    };
+    (0..2).for_each(|_| all(&mut worker));
+    assert_eq!(count(|| all(&mut worker)), 0);
+}
+
+#[test]
 fn the_counter_counts() {
     assert_eq!(count(|| drop(std::hint::black_box(Box::new(7)))), 1);
     assert_eq!(count(|| ()), 0);

@@ -8,8 +8,8 @@ use tokio::sync::mpsc;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::decide::Batch;
-use super::intake::{Intake, Seldom};
-use crate::input::udp::Receiver;
+use super::intake::{Intake, Received, Seldom};
+use crate::input::udp::{Datagram, Receiver};
 use crate::metrics::{Metrics, Tally};
 use crate::model::{Timestamp, Trust};
 
@@ -68,31 +68,31 @@ impl Datagrams {
 
     /// One system call's worth of datagrams; how many.
     fn receive(&mut self, complaint: &mut Seldom) -> usize {
-        let (intake, trust, metrics) = (&mut self.intake, self.trust, &self.metrics);
-        let mut arrival = None;
-        let received = self.receiver.receive(WAIT, |datagram| {
-            let (now, _) = *arrival.get_or_insert_with(|| (Timestamp::now(), Instant::now()));
-            let address = datagram.sender.ip();
-            if datagram.bytes.is_empty() {
-                metrics.refused_empty.add(1);
-                complaint.complain(|count| {
-                    tracing::warn!("{count} empty datagrams, the last from {address}");
-                });
-                return;
-            }
-            let trust = intake.trust(address, trust);
-            intake.message(datagram.bytes, address, trust, datagram.truncated, now);
-        });
-        let count = received.unwrap_or_else(|error| {
+        let count = self.receiver.receive(WAIT).unwrap_or_else(|error| {
             complaint.complain(|_| tracing::error!("{error}"));
             std::thread::sleep(AFTER_FAILURE);
             0
         });
-        if let Some((_, arrived)) = arrival {
-            self.metrics.received_udp.add(count as u64);
-            self.intake.show();
-            self.send(arrived);
+        if count == 0 {
+            return 0;
         }
+        let (now, arrived) = (Timestamp::now(), Instant::now());
+        let received = self.receiver.datagrams().filter_map(|datagram| {
+            let Datagram { bytes, sender, truncated } = datagram;
+            let address = sender.ip();
+            if bytes.is_empty() {
+                self.metrics.refused_empty.add(1);
+                complaint.complain(|count| {
+                    tracing::warn!("{count} empty datagrams, the last from {address}");
+                });
+                return None;
+            }
+            Some(Received { bytes, address, truncated })
+        });
+        self.intake.messages(received, self.trust, now);
+        self.metrics.received_udp.add(count as u64);
+        self.intake.show();
+        self.send(arrived);
         count
     }
 

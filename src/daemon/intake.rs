@@ -42,6 +42,15 @@ struct Counted {
     refused: u64,
 }
 
+/// A message as it came.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Received<'a> {
+    pub(super) bytes: &'a [u8],
+    pub(super) address: IpAddr,
+    /// Its end is missing.
+    pub(super) truncated: bool,
+}
+
 impl Intake {
     pub(super) fn new(
         rules: &Arc<Rules>,
@@ -64,38 +73,34 @@ impl Intake {
 
     /// How far `address` is trusted at a listener.
     pub(super) fn trust(&mut self, address: IpAddr, listener: Trust) -> Trust {
-        match self.last {
-            Some((known, at, trust)) if known == address && at == listener => trust,
-            _ => {
-                let trust = self.senders.trust(address, listener);
-                self.last = Some((address, listener, trust));
-                trust
-            }
-        }
+        trust(&self.senders, &mut self.last, address, listener)
     }
 
-    /// Takes one message.
+    /// Takes messages that came together at a listener.
     ///
     /// One that was cut may name the beginning of an address: its hits are counted, no more.
-    pub(super) fn message(
+    pub(super) fn messages<'a>(
         &mut self,
-        bytes: &[u8],
-        address: IpAddr,
-        trust: Trust,
-        truncated: bool,
+        received: impl Iterator<Item = Received<'a>>,
+        listener: Trust,
         now: Timestamp,
     ) {
-        let trust = match (trust, truncated) {
-            (Trust::Refuse, _) => {
-                self.counted.refused += 1;
-                return;
-            }
-            (Trust::Ban, true) => Trust::Count,
-            (trust, _) => trust,
-        };
-        let message = self.worker.line(bytes, Speaker { address, trust }, now, &mut self.hits);
-        self.counted.parsed[message.dialect as usize] += 1;
-        self.counted.truncated += u64::from(truncated);
+        let Intake { worker, senders, last, hits, counted, .. } = self;
+        let Counted { parsed, truncated, refused } = counted;
+        let lines = received.filter_map(|received| {
+            let address = received.address;
+            let trust = match trust(senders, last, address, listener) {
+                Trust::Refuse => {
+                    *refused += 1;
+                    return None;
+                }
+                Trust::Ban if received.truncated => Trust::Count,
+                trust => trust,
+            };
+            *truncated += u64::from(received.truncated);
+            Some((received.bytes, Speaker { address, trust }))
+        });
+        worker.lines(lines, now, hits, |message| parsed[message.dialect as usize] += 1);
     }
 
     /// What was found since the last call, if anything was.
@@ -138,6 +143,23 @@ impl Intake {
             self.metrics.automaton_clears.add((clears - self.cache.1) as u64);
             self.metrics.automaton_bytes.change(bytes as i64 - self.cache.0 as i64);
             self.cache = (bytes, clears);
+        }
+    }
+}
+
+/// How far an address is trusted at a listener, as it was looked up last or is now.
+fn trust(
+    senders: &Senders,
+    last: &mut Option<(IpAddr, Trust, Trust)>,
+    address: IpAddr,
+    listener: Trust,
+) -> Trust {
+    match *last {
+        Some((known, at, trust)) if known == address && at == listener => trust,
+        _ => {
+            let trust = senders.trust(address, listener);
+            *last = Some((address, listener, trust));
+            trust
         }
     }
 }

@@ -3,7 +3,7 @@
 //! TCP pushes back to the sender, and nothing is lost.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::{Duration, Instant};
 
@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::decide::Batch;
-use super::intake::{Intake, Seldom};
+use super::intake::{Intake, Received, Seldom};
 use crate::input::framing::{Deframer, Frame, Limits};
 use crate::metrics::Metrics;
 use crate::model::{Timestamp, Trust, normal_address};
@@ -109,16 +109,15 @@ impl Streams {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => continue,
                 Err(_) => {
                     // A reset may have cut the last line anywhere.
-                    let ((), batch) = self.frames(address, trust, |each| {
-                        deframer.finish(|frame| each(Frame { truncated: true, ..frame }));
-                    });
+                    let last = deframer.finish().map(|frame| Frame { truncated: true, ..frame });
+                    let batch = self.frames(address, listener, last.into_iter());
                     self.send(batch).await;
                     return;
                 }
             };
-            let (outcome, batch) = self.frames(address, trust, |each| deframer.filled(read, each));
+            let batch = self.frames(address, listener, deframer.filled(read));
             self.send(batch).await;
-            if let Err(error) = outcome {
+            if let Some(error) = deframer.error() {
                 self.metrics.refused_framing.add(1);
                 self.complain(|count| {
                     tracing::warn!("{count} connections closed, the last from {peer}: {error}");
@@ -126,28 +125,29 @@ impl Streams {
                 return;
             }
         }
-        let ((), batch) = self.frames(address, trust, |each| deframer.finish(each));
+        let batch = self.frames(address, listener, deframer.finish().into_iter());
         self.send(batch).await;
     }
 
-    /// Lets a worker go through the frames that `source` hands out.
-    fn frames<T>(
+    /// Lets a worker go through frames.
+    fn frames<'a>(
         &self,
-        address: std::net::IpAddr,
-        trust: Trust,
-        source: impl FnOnce(&mut dyn FnMut(Frame<'_>)) -> T,
-    ) -> (T, Option<Batch>) {
+        address: IpAddr,
+        listener: Trust,
+        frames: impl Iterator<Item = Frame<'a>>,
+    ) -> Option<Batch> {
         let arrived = Instant::now();
         let now = Timestamp::now();
         let mut intake = self.intake();
         let mut count = 0;
-        let outcome = source(&mut |frame: Frame<'_>| {
+        let received = frames.map(|Frame { bytes, truncated }| {
             count += 1;
-            intake.message(frame.bytes, address, trust, frame.truncated, now);
+            Received { bytes, address, truncated }
         });
+        intake.messages(received, listener, now);
         self.metrics.received_tcp.add(count);
         intake.show();
-        (outcome, intake.take(arrived))
+        intake.take(arrived)
     }
 
     async fn send(&self, batch: Option<Batch>) {

@@ -55,6 +55,8 @@ pub struct Frame<'a> {
 pub struct Deframer {
     buffer: Buffer,
     machine: Machine,
+    /// Bytes of the buffer that were handed out.
+    done: usize,
     broken: Option<FramingError>,
 }
 
@@ -62,32 +64,32 @@ impl Deframer {
     /// For a new connection. Allocates nothing until [`Deframer::space`] is called.
     pub fn new(limits: Limits) -> Deframer {
         let frame = limits.frame.clamp(1, LARGEST_FRAME);
-        Deframer { buffer: Buffer::new(frame), machine: Machine::new(frame), broken: None }
+        Deframer { buffer: Buffer::new(frame), machine: Machine::new(frame), done: 0, broken: None }
     }
 
     /// Where the transport shall read into: at least 16 KiB, more when reads fill it.
     pub fn space(&mut self) -> &mut [u8] {
+        self.settle();
         self.buffer.space()
     }
 
-    /// `n` bytes were read into [`Deframer::space`]: calls `each` for every frame that is
-    /// complete, and keeps the rest. After an error the connection must be closed; the frames
-    /// before it were handed out, and every later call gives the same error.
+    /// `n` bytes were read into [`Deframer::space`]: hands out every frame that is complete, and keeps
+    /// the rest. Frames that are not asked for come with the next call. When they are over,
+    /// [`Deframer::error`] says whether the connection must be closed.
     ///
     /// # Panics
     /// When `n` is more than the space was.
-    pub fn filled(
-        &mut self,
-        n: usize,
-        mut each: impl FnMut(Frame<'_>),
-    ) -> Result<(), FramingError> {
+    pub fn filled(&mut self, n: usize) -> Frames<'_> {
+        self.settle();
         self.buffer.filled(n);
-        if self.broken.is_none() {
-            self.broken = self.advance(&mut each).err();
-        }
-        let Some(error) = self.broken else { return Ok(()) };
-        self.buffer.clear();
-        Err(error)
+        let Deframer { buffer, machine, done, broken } = self;
+        Frames { pending: buffer.pending(), machine, done, broken }
+    }
+
+    /// Why the next frame cannot be found: the connection must be closed. The frames before it were
+    /// handed out, and there are no more.
+    pub fn error(&self) -> Option<FramingError> {
+        self.broken
     }
 
     /// The connection ended. The last line counts without its LF. A counted frame of which a part
@@ -96,40 +98,62 @@ impl Deframer {
     ///
     /// For a connection that ended in an error (a reset, a TLS stream without close_notify), the
     /// caller marks what this hands out as truncated: a line may have been cut anywhere.
-    pub fn finish(&mut self, mut each: impl FnMut(Frame<'_>)) {
-        if self.broken.is_none()
-            && let Some(frame) = self.machine.finish(self.buffer.pending())
-        {
-            each(frame);
-        }
-        self.buffer.clear();
+    pub fn finish(&mut self) -> Option<Frame<'_>> {
+        self.settle();
+        let pending = self.buffer.pending();
+        let last = match self.broken {
+            None => self.machine.finish(pending),
+            Some(_) => None,
+        };
+        self.done = pending.len();
         self.machine.restart();
+        last
     }
 
     /// The connection has been quiet: gives the buffer back, if nothing waits in it. With a
     /// transport that asks for [`Deframer::space`] only when there is something to read, a quiet
     /// connection then has no buffer at all.
     pub fn shrink(&mut self) {
+        self.settle();
         self.buffer.shrink();
     }
 
-    fn advance(&mut self, each: &mut impl FnMut(Frame<'_>)) -> Result<(), FramingError> {
-        let pending = self.buffer.pending();
-        let mut at = 0;
-        let result = loop {
-            match self.machine.step(&pending[at..]) {
+    /// Gives up what was handed out, and after an error all.
+    fn settle(&mut self) {
+        self.buffer.consume(std::mem::take(&mut self.done));
+        if self.broken.is_some() {
+            self.buffer.clear();
+        }
+    }
+}
+
+/// The complete frames of a connection, up to what it has read.
+#[derive(Debug)]
+pub struct Frames<'a> {
+    pending: &'a [u8],
+    machine: &'a mut Machine,
+    done: &'a mut usize,
+    broken: &'a mut Option<FramingError>,
+}
+
+impl<'a> Iterator for Frames<'a> {
+    type Item = Frame<'a>;
+
+    #[inline]
+    fn next(&mut self) -> Option<Frame<'a>> {
+        while self.broken.is_none() {
+            match self.machine.step(&self.pending[*self.done..]) {
                 Ok(Some(step)) => {
-                    at += step.consumed;
-                    if let Some(frame) = step.frame {
-                        each(frame);
+                    *self.done += step.consumed;
+                    if step.frame.is_some() {
+                        return step.frame;
                     }
                 }
-                Ok(None) => break Ok(()),
-                Err(error) => break Err(error),
+                Ok(None) => return None,
+                Err(error) => *self.broken = Some(error),
             }
-        };
-        self.buffer.consume(at);
-        result
+        }
+        None
     }
 }
 

@@ -61,6 +61,8 @@ pub struct Receiver {
     batch: Batch,
     drops: Drops,
     timeout: Option<Duration>,
+    /// How many datagrams the batch holds.
+    count: usize,
 }
 
 impl Receiver {
@@ -103,6 +105,7 @@ impl Receiver {
             batch,
             drops: Drops::default(),
             timeout: None,
+            count: 0,
         })
     }
 
@@ -119,22 +122,24 @@ impl Receiver {
     }
 
     /// Waits at most `timeout` for a datagram (zero: not at all), then takes what is there up to
-    /// the batch and calls `each` for every one. Returns how many; 0 when none came, or when a
-    /// signal cut the wait short, so that the caller looks at its stop flag.
-    pub fn receive(
-        &mut self,
-        timeout: Duration,
-        mut each: impl FnMut(Datagram<'_>),
-    ) -> Result<usize, UdpError> {
+    /// the batch. Returns how many; 0 when none came, or when a signal cut the wait short, so that the
+    /// caller looks at its stop flag.
+    pub fn receive(&mut self, timeout: Duration) -> Result<usize, UdpError> {
         let flags = self.wait_flags(timeout)?;
+        self.count = 0;
         match self.batch.receive(self.socket.as_raw_fd(), flags) {
             Ok(count) => {
-                (0..count).for_each(|index| each(self.batch.datagram(index)));
+                self.count = count;
                 Ok(count)
             }
             Err(error) if is_nothing(&error) => Ok(0),
             Err(source) => Err(UdpError::Receive { address: self.address, source }),
         }
+    }
+
+    /// The datagrams that came last.
+    pub fn datagrams(&self) -> impl ExactSizeIterator<Item = Datagram<'_>> {
+        (0..self.count).map(|index| self.batch.datagram(index))
     }
 
     /// Datagrams that the kernel dropped on this socket since it was bound, exact at any time.

@@ -10,17 +10,18 @@
 //! header is read twice, once by each kind, the foreign gates from the first byte on.
 //!
 //! An automaton of our own, and not regex-automata's `hybrid`: ids of two bytes keep the table that
-//! traffic needs in the second-level cache, a gate that is open no longer multiplies states, a full
-//! cache keeps what is hot, and no other has the two kinds of start.
+//! traffic needs in the second-level cache, several lines are walked at a time, a gate that is open no
+//! longer multiplies states, a full cache keeps what is hot, and no other has the two kinds of start.
 
 mod cache;
 mod nfa;
 mod subset;
+mod walk;
 
 use regex_syntax::hir::Hir;
 
 pub(super) use cache::Cache;
-use cache::{DEAD, MOST_STATES, Part, SPECIAL, Set, UNKNOWN};
+use cache::{DEAD, LOST, MOST_STATES, Part, Set};
 use nfa::Nfa;
 use subset::{Belief, Place};
 
@@ -41,14 +42,10 @@ pub(super) struct Automaton {
 /// What the gates read of one line.
 #[derive(Clone, Copy, Debug)]
 pub struct Subject<'a> {
-    /// The program; one that holds a separator is nobody's.
-    pub program: &'a [u8],
-    /// The text behind the header.
-    pub text: &'a [u8],
-    /// What stands around the program, for foreign gates.
-    pub header: Header<'a>,
-    /// The line as it came, of which program and text are parts; empty when there is none.
-    pub line: &'a [u8],
+    pub(super) program: &'a [u8],
+    pub(super) text: &'a [u8],
+    pub(super) header: Header<'a>,
+    pub(super) line: &'a [u8],
 }
 
 /// What foreign gates read before the text.
@@ -56,16 +53,28 @@ pub struct Subject<'a> {
 pub enum Header<'a> {
     /// Nothing: the line is for native gates only.
     None,
-    /// ` HOST PROGRAM: TEXT`, or ` HOST PROGRAM[NUMBER]: TEXT`; a host without spaces, a program
-    /// without separators.
+    /// ` HOST PROGRAM: TEXT`, or ` HOST PROGRAM[NUMBER]: TEXT`.
     Host {
-        /// The host.
-        name: &'a [u8],
+        /// `HOST PROGRAM`, a host without spaces.
+        front: &'a [u8],
         /// Whether there is a number.
         is_numbered: bool,
     },
     /// Some other line, which is read whole.
     Other(&'a [u8]),
+}
+
+impl<'a> Subject<'a> {
+    /// `program` and `text` are parts of `line`, which is empty when there is none; `header` is what
+    /// stands around the program, for foreign gates. A program that holds a separator is nobody's.
+    pub fn new(program: &'a [u8], text: &'a [u8], header: Header<'a>, line: &'a [u8]) -> Self {
+        // `/usr/sbin/sshd` is `sshd`; `postfix/smtpd` stays.
+        let program = match program.first() {
+            Some(b'/') => program.rsplit(|byte| *byte == b'/').next().unwrap_or(program),
+            _ => program,
+        };
+        Subject { program, text, header, line }
+    }
 }
 
 impl Automaton {
@@ -117,6 +126,11 @@ impl Automaton {
 
     /// Builds the states that walks begin with.
     fn begin(&self, cache: &mut Cache) {
+        for (state, part) in [(DEAD, Part::Dead), (LOST, Part::Lost)] {
+            let place = cache.insert(self, Set { part, ..Set::default() });
+            assert_eq!(place, state, "the first states are these");
+            cache.rows[usize::from(place) << self.shift..].fill(state);
+        }
         let room = &mut cache.room;
         let (native, foreign) = self.nfa.starts.split_at(self.foreign as usize);
         let mut open = |starts: &[u32]| {
@@ -140,113 +154,18 @@ impl Automaton {
         (self.nfa.states.len(), self.nfa.bytes())
     }
 
-    /// Fills `opened` with the gates that the subject opens, each once, in no order.
-    pub(super) fn scan(&self, subject: &Subject<'_>, cache: &mut Cache, opened: &mut Vec<u32>) {
-        cache.lines = cache.lines.wrapping_add(1);
-        let Subject { program, text, header, .. } = *subject;
-        let is_nobodys = program.iter().any(|byte| matches!(*byte, NUMBERED | PLAIN));
-        match header {
-            Header::None => {}
-            Header::Host { name, is_numbered } if !is_nobodys => {
-                let separator = if is_numbered { NUMBERED } else { PLAIN };
-                let pieces = [name, b" ", program, &[separator], text];
-                return self.walk(HOST, &pieces, cache, opened);
-            }
-            Header::Host { .. } => {}
-            Header::Other(line) => self.walk(FOREIGN, &[line], cache, opened),
-        }
-        if !is_nobodys {
-            self.walk(NATIVE, &[program, &[PLAIN], text], cache, opened);
-        }
-    }
-
     /// The gates that a subject leaves possible, and that are not open.
     pub(super) fn left(&self, subject: &Subject<'_>, cache: &mut Cache) -> Vec<u32> {
-        let Subject { program, text, header, .. } = *subject;
-        let mut pieces = vec![program, &[PLAIN], text];
-        let mut state = cache.starts[NATIVE];
-        if let Header::Host { name, is_numbered } = header {
-            state = cache.starts[HOST];
-            let separator: &[u8] = if is_numbered { &[NUMBERED] } else { &[PLAIN] };
-            pieces = vec![name, b" ", program, separator, text];
-        }
-        for piece in pieces {
-            match self.feed::<false>(state, piece, cache, &mut Vec::new()) {
-                Some(reached) => state = reached,
-                None => return Vec::new(),
-            }
+        let mut state = cache.starts[HOST];
+        let Header::Host { front, is_numbered } = subject.header else { return Vec::new() };
+        let separator = if is_numbered { NUMBERED } else { PLAIN };
+        for byte in front.iter().chain(&[separator]).chain(subject.text) {
+            state = self.build(state, *byte, cache);
         }
         let states = &cache.sets[usize::from(state)].states;
         let mut gates: Vec<u32> = states.iter().map(|at| self.nfa.owner[*at as usize]).collect();
         gates.dedup();
         gates
-    }
-
-    fn walk(&self, start: usize, pieces: &[&[u8]], cache: &mut Cache, opened: &mut Vec<u32>) {
-        let marks = cache.lines.is_multiple_of(LINES_A_MARK);
-        let mut state = cache.starts[start];
-        opened.extend_from_slice(&cache.sets[usize::from(state)].opens);
-        for piece in pieces {
-            let reached = if marks {
-                self.feed::<true>(state, piece, cache, opened)
-            } else {
-                self.feed::<false>(state, piece, cache, opened)
-            };
-            match reached {
-                Some(reached) => state = reached,
-                None => return,
-            }
-        }
-        self.end(state, cache, opened);
-    }
-
-    /// Goes through a state for each of `bytes`; `None` when nothing can open any more. The loop
-    /// stops only where there is something to do: a state that is not known, dead, or opens gates.
-    #[inline]
-    fn feed<const MARKS: bool>(
-        &self,
-        mut state: u16,
-        mut bytes: &[u8],
-        cache: &mut Cache,
-        opened: &mut Vec<u32>,
-    ) -> Option<u16> {
-        loop {
-            let mut next = DEAD;
-            let mut left = bytes.len();
-            let rows = &cache.rows[..];
-            for &byte in bytes {
-                let class = usize::from(self.classes[usize::from(byte)]);
-                next = rows[(usize::from(state) << self.shift) + class];
-                if next >= SPECIAL {
-                    break;
-                }
-                state = next;
-                left -= 1;
-                if MARKS {
-                    cache.marks[usize::from(state)] = true;
-                }
-            }
-            if left == 0 {
-                return Some(state);
-            }
-            let byte = bytes[bytes.len() - left];
-            bytes = &bytes[bytes.len() - left + 1..];
-            if next == UNKNOWN {
-                next = self.build(state, byte, cache);
-            }
-            if next == DEAD {
-                return None;
-            }
-            state = next & !SPECIAL;
-            if next >= SPECIAL {
-                let set = &cache.sets[usize::from(state)];
-                opened.extend_from_slice(&set.opens);
-                if set.states.is_empty() {
-                    return None;
-                }
-            }
-            cache.marks[usize::from(state)] |= MARKS;
-        }
     }
 
     /// What opens at the end of the line.
@@ -289,7 +208,8 @@ impl Automaton {
         room.set.clone()
     }
 
-    /// Builds the state behind `byte`, and notes it in the row of `state`.
+    /// Builds the state behind `byte` from `state`, and notes it in that one's row. All other states may
+    /// be forgotten for it.
     #[cold]
     fn build(&self, state: u16, byte: u8, cache: &mut Cache) -> u16 {
         let from = cache.sets[usize::from(state)].clone();
@@ -299,22 +219,22 @@ impl Automaton {
             let both = [&cache.programs[..], &foreign].concat();
             self.close(cache, Part::Program, &both)
         } else if is_separator {
-            let states = self.behind_header(&from.states, byte, &mut cache.room);
-            self.close(cache, Part::Text, &states)
+            let behind = self.behind_header(&from.states, byte, &mut cache.room);
+            self.close(cache, Part::Text, &behind)
         } else {
             let room = &mut cache.room;
-            let states = match byte {
+            let behind = match byte {
                 b'\n' => {
                     let before = self.before_break(&from.states, room);
                     room.image(&self.nfa, &before, b"\n")
                 }
                 _ => room.image(&self.nfa, &from.states, &[byte]),
             };
-            self.close(cache, from.part, &states)
+            self.close(cache, from.part, &behind)
         };
         let (next, state) = cache.add(self, set, state);
         let class = usize::from(self.classes[usize::from(byte)]);
-        cache.rows[(usize::from(state) << self.shift) + class] = next;
+        cache.lead(self, state, class, next);
         next
     }
 
@@ -359,9 +279,6 @@ const STARTS: usize = 3;
 /// Twelve letters that must be as they are, and so few patterns that it costs less to check them than
 /// to tell them apart.
 const BELIEF: Belief = Belief { gates: 4, bits: 96 };
-
-/// Every so many lines one marks its states as lately used.
-const LINES_A_MARK: u32 = 16;
 
 /// Rows may take half of a cache; sets take the rest.
 const ROW_SHARE: usize = 2;

@@ -35,7 +35,7 @@ impl<'t> Found<'t, '_> {
 }
 
 impl Matcher {
-    /// Checks the native gates that the last scan opened, and hands each hit to `each`: at most one a
+    /// Checks the native gates that the line opened, and hands each hit to `each`: at most one a
     /// filter, in the order of the filters.
     ///
     /// Rules are numbered filter by filter, ignores first, patterns in the order of the file: so an

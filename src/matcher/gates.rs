@@ -85,18 +85,28 @@ impl Gates {
         }
     }
 
-    /// Fills `opened` with the gates that the subject opens, in no order.
-    #[inline]
-    pub(super) fn scan(&self, subject: &Subject<'_>, caches: &mut Caches, opened: &mut Vec<u32>) {
-        opened.clear();
-        self.routed.scan(subject, &mut caches.routed, opened);
-        if let (Some((part, words)), Some(cache)) = (&self.roaming, &mut caches.roaming) {
-            let is_in = |text| words.find(text).is_some();
+    /// Fills the list of each subject in `opened` with the gates that it opens, in no order.
+    pub(super) fn scan(
+        &self,
+        subjects: &[Subject<'_>],
+        caches: &mut Caches,
+        opened: &mut [Vec<u32>],
+    ) {
+        opened.iter_mut().for_each(Vec::clear);
+        self.routed.automaton.scan(subjects, &mut caches.routed, opened);
+        opened.iter_mut().for_each(|opened| self.routed.name(opened));
+        let (Some((part, words)), Some(cache)) = (&self.roaming, &mut caches.roaming) else {
+            return;
+        };
+        let is_in = |text| words.find(text).is_some();
+        for (subject, opened) in subjects.iter().zip(opened) {
             if match subject.line {
                 [] => is_in(subject.text) || is_in(subject.program),
                 line => is_in(line),
             } {
-                part.scan(subject, cache, opened);
+                let before = opened.len();
+                part.automaton.scan(&[*subject], cache, std::slice::from_mut(opened));
+                part.name(&mut opened[before..]);
             }
         }
     }
@@ -125,11 +135,9 @@ impl Gates {
 }
 
 impl Part {
-    #[inline]
-    fn scan(&self, subject: &Subject<'_>, cache: &mut Cache, opened: &mut Vec<u32>) {
-        let before = opened.len();
-        self.automaton.scan(subject, cache, opened);
-        opened[before..].iter_mut().for_each(|gate| *gate = self.gates[*gate as usize]);
+    /// Gates of the automaton become gates.
+    fn name(&self, opened: &mut [u32]) {
+        opened.iter_mut().for_each(|gate| *gate = self.gates[*gate as usize]);
     }
 }
 
@@ -147,8 +155,8 @@ fn roaming(all: &Automaton, native: &[Hir], foreign: &[Hir]) -> Vec<(u32, Vec<u8
     let text = "zq ".repeat(24);
     let mut gates = Vec::new();
     for is_numbered in [false, true] {
-        let header = Header::Host { name: b"zq", is_numbered };
-        let subject = Subject { program: b"zq", text: text.as_bytes(), header, line: b"" };
+        let header = Header::Host { front: b"zq zq", is_numbered };
+        let subject = Subject::new(b"zq", text.as_bytes(), header, b"");
         gates.extend(all.left(&subject, &mut cache));
     }
     gates.sort_unstable();

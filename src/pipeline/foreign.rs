@@ -4,7 +4,7 @@ use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;
 
 use super::logs::Logs;
-use super::{Excerpt, Speaker};
+use super::{Excerpt, GROUP, Speaker};
 use crate::filter::fail2ban::{self, Groups, Jailed, Outcome, network};
 use crate::filter::python::Memory;
 use crate::matcher::{FilterId, ForeignGate, Header, Matcher, Scratch};
@@ -42,6 +42,8 @@ pub(super) struct ForeignScratch {
     memory: Memory,
     /// The view of a message that has none of its own.
     text: Vec<u8>,
+    /// Those of messages that are read together.
+    pub(super) texts: Vec<Vec<u8>>,
     /// Gates that the line opened.
     gates: Vec<(u32, ForeignGate)>,
     /// The patterns of one filter among them.
@@ -71,6 +73,7 @@ impl Foreign {
         ForeignScratch {
             memory: Memory::new(),
             text: Vec::new(),
+            texts: vec![Vec::new(); GROUP],
             gates: Vec::new(),
             rules: Vec::new(),
             given_up: 0,
@@ -110,13 +113,12 @@ impl Foreign {
         &self,
         line: &'a [u8],
         message: &Message<'a>,
-        scratch: &'a mut ForeignScratch,
+        room: &'a mut Vec<u8>,
     ) -> Header<'a> {
         if self.filters.is_empty() {
             return Header::None;
         }
-        shape(line, message)
-            .unwrap_or_else(|| Header::Other(view(line, message, &mut scratch.text)))
+        shape(line, message).unwrap_or_else(|| Header::Other(view(line, message, room)))
     }
 
     /// Whether some filter must see every line.
@@ -135,7 +137,7 @@ impl Foreign {
         mut each: impl FnMut(usize, fail2ban::Match, Timestamp),
     ) {
         let Line { bytes, message, speaker, clock } = line;
-        let ForeignScratch { memory, text, gates, rules, given_up } = scratch;
+        let ForeignScratch { memory, text, gates, rules, given_up, .. } = scratch;
         gates.clear();
         gates.extend(matcher.foreign(matched));
         let is_for = |filter: &usize| self.filters[*filter].is_for(message.app);
@@ -197,7 +199,7 @@ impl Foreign {
 
 /// The header of a message whose [`view`] is ` HOST PROGRAM: TEXT`, or has a number in brackets
 /// behind the program; `None` for all others.
-fn shape<'a>(line: &[u8], message: &Message<'a>) -> Option<Header<'a>> {
+fn shape<'a>(line: &'a [u8], message: &Message<'a>) -> Option<Header<'a>> {
     let Message { hostname: host, app, procid, .. } = *message;
     let is_numbered = !procid.is_empty();
     if app.is_empty()
@@ -207,15 +209,18 @@ fn shape<'a>(line: &[u8], message: &Message<'a>) -> Option<Header<'a>> {
     {
         return None;
     }
+    // All of it stands in the line; so its places tell what stands between.
+    let at = |part: &[u8]| (part.as_ptr() as usize).wrapping_sub(line.as_ptr() as usize);
     if message.dialect == Dialect::Rfc5424 {
-        let name = if host.is_empty() { b"-" } else { host };
-        return Some(Header::Host { name, is_numbered });
+        let host = if host.is_empty() { b"-" } else { host };
+        let app_at = at(app);
+        let front = line.get(app_at.checked_sub(host.len() + 1)?..app_at + app.len())?;
+        let fits = front.starts_with(host) && front[host.len()] == b' ';
+        return fits.then_some(Header::Host { front, is_numbered });
     }
     if host.is_empty() || message.stamp.is_empty() || message.text.is_empty() {
         return None;
     }
-    // All of it stands in the line; so its places tell what stands between.
-    let at = |part: &[u8]| (part.as_ptr() as usize).wrapping_sub(line.as_ptr() as usize);
     let (host_at, app_at) = (at(message.stamp) + message.stamp.len() + 1, at(app));
     let fits = at(host) == host_at
         && app_at == host_at + host.len() + 1
@@ -230,7 +235,8 @@ fn shape<'a>(line: &[u8], message: &Message<'a>) -> Option<Header<'a>> {
             }
             false => between == b": ",
         };
-    fits.then_some(Header::Host { name: host, is_numbered })
+    let front = line.get(host_at..app_at + app.len())?;
+    fits.then_some(Header::Host { front, is_numbered })
 }
 
 /// Whether syslog wrote nothing in front: then it is a line as a program writes it into its own file.

@@ -141,8 +141,8 @@ fn compare(filters: &[Filter], fail2ban: Option<&Fail2ban>, lines: &[Vec<u8>]) -
         let threads: Vec<_> = lines
             .chunks(half)
             .map(|lines| {
-                let worker = Worker::new(Arc::clone(&rules));
-                scope.spawn(|| compare_some(worker, Judge::new(filters, fail2ban), lines))
+                let workers = [(); 2].map(|()| Worker::new(Arc::clone(&rules)));
+                scope.spawn(|| compare_some(workers, Judge::new(filters, fail2ban), lines))
             })
             .collect();
         let counts = threads.into_iter().map(|it| it.join().expect("all lines compare"));
@@ -150,29 +150,63 @@ fn compare(filters: &[Filter], fail2ban: Option<&Fail2ban>, lines: &[Vec<u8>]) -
     })
 }
 
-fn compare_some(mut worker: Worker, mut judge: Judge<'_>, lines: &[Vec<u8>]) -> (usize, usize) {
-    let (mut count, mut found) = ((0, 0), Vec::new());
-    for line in lines {
-        found.clear();
-        let before = worker.given_up();
-        worker.line(line, SPEAKER, NOW, &mut found);
-        let hits = found.iter().map(|hit| Verdict::Hit {
-            filter: hit.pattern.filter.0,
-            pattern: hit.pattern.index,
-            offender: hit.offender,
-            user: hit.user,
-        });
-        let told = worker.take_told().into_iter();
-        let told = told.map(|it| Verdict::Told { filter: it.filter.0, groups: it.groups.into() });
-        let ours: (Vec<_>, Vec<_>) = (hits.collect(), told.collect());
-        let Some(expected) = judge.verdicts(line) else {
-            assert!(worker.given_up() > before, "{}", line.escape_ascii());
-            continue;
-        };
-        assert_eq!(ours, expected, "{}", line.escape_ascii());
-        count = (count.0 + ours.0.len(), count.1 + ours.1.len());
+/// One worker takes line by line, the other as many at once as a system call may bring.
+fn compare_some(
+    [mut worker, mut abreast]: [Worker; 2],
+    mut judge: Judge<'_>,
+    lines: &[Vec<u8>],
+) -> (usize, usize) {
+    let mut count = (0, 0);
+    for (at, lines) in lines.chunks(100).enumerate() {
+        let mut one_by_one = (Vec::new(), Vec::new());
+        for line in lines {
+            let before = worker.given_up();
+            let (hits, told) = verdicts(&mut worker, &[line]);
+            match judge.verdicts(line) {
+                Some(expected) => {
+                    assert_eq!(
+                        (&hits, &told),
+                        (&expected.0, &expected.1),
+                        "{}",
+                        line.escape_ascii()
+                    );
+                    count = (count.0 + hits.len(), count.1 + told.len());
+                }
+                None => assert!(worker.given_up() > before, "{}", line.escape_ascii()),
+            }
+            one_by_one.0.extend(hits);
+            one_by_one.1.extend(told);
+        }
+        // Groups of all sizes, the last one as large as may be.
+        let (some, others) = lines.split_at(at % lines.len());
+        let mut at_once = verdicts(&mut abreast, some);
+        let others = verdicts(&mut abreast, others);
+        at_once.0.extend(others.0);
+        at_once.1.extend(others.1);
+        assert!(at_once == one_by_one, "lines {} to {}", at * 100, at * 100 + lines.len());
     }
     count
+}
+
+/// Hits, and lines of sessions.
+fn verdicts<L: AsRef<[u8]>>(worker: &mut Worker, lines: &[L]) -> (Vec<Verdict>, Vec<Verdict>) {
+    let mut found = Vec::new();
+    match lines {
+        [line] => _ = worker.line(line.as_ref(), SPEAKER, NOW, &mut found),
+        _ => {
+            let lines = lines.iter().map(|line| (line.as_ref(), SPEAKER));
+            worker.lines(lines, NOW, &mut found, |_| ());
+        }
+    }
+    let hits = found.iter().map(|hit| Verdict::Hit {
+        filter: hit.pattern.filter.0,
+        pattern: hit.pattern.index,
+        offender: hit.offender,
+        user: hit.user,
+    });
+    let told = worker.take_told().into_iter();
+    let told = told.map(|it| Verdict::Told { filter: it.filter.0, groups: it.groups.into() });
+    (hits.collect(), told.collect())
 }
 
 /// Every line that there is, and some that are made.

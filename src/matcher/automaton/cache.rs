@@ -1,21 +1,25 @@
 //! The sets of states met so far, as rows of a table: the automaton as far as it is known.
 //!
 //! **Bound.** At most so many states and bytes as were asked for. When full, the states that lines
-//! went through lately stay (every sixteenth line leaves its marks), and the others are forgotten:
+//! went through lately stay (every sixteenth scan leaves its marks), and the others are forgotten:
 //! so a cache below the working set of the traffic forgets what is rare, and slows down gently.
 
+use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 
 use indexmap::IndexSet;
 
 use super::subset::Room;
+use super::walk::HEAD;
 use super::{Automaton, STARTS};
 
 /// One thread's working memory of an automaton.
 #[derive(Debug)]
 pub(in crate::matcher) struct Cache {
-    /// By state and class of byte: the state behind it.
+    /// By state and class of byte: the state behind it, or `LOST`.
     pub(super) rows: Vec<u16>,
+    /// The states behind it that open gates.
+    openings: HashMap<(u16, u8), u16, BuildHasherDefault<Mixer>>,
     /// By state: what it is made of.
     pub(super) sets: IndexSet<Set, BuildHasherDefault<Mixer>>,
     /// By state: what opens when the line ends there, once it is known.
@@ -28,8 +32,10 @@ pub(in crate::matcher) struct Cache {
     pub(super) start_count: usize,
     /// Where native gates begin.
     pub(super) programs: Vec<u32>,
-    /// Lines so far.
-    pub(super) lines: u32,
+    /// Room for the beginnings of lines.
+    pub(super) heads: Vec<[u8; HEAD]>,
+    /// Scans so far.
+    pub(super) scans: u32,
     /// What is allocated for sets and ends.
     set_bytes: usize,
     built: u64,
@@ -37,7 +43,7 @@ pub(in crate::matcher) struct Cache {
 }
 
 /// What a state is made of.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct Set {
     pub(super) part: Part,
     /// The gates that open on entering it.
@@ -47,26 +53,29 @@ pub(super) struct Set {
 }
 
 /// The part of the subject that is being read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) enum Part {
+    /// Not in any.
+    #[default]
+    Dead,
+    Lost,
     Host,
     Program,
     Text,
 }
 
-/// Ids of states. Those that ask for more than going on have the highest bit.
-pub(super) const SPECIAL: u16 = 0x8000;
-/// Not built yet. The highest ids are no states: their indices lie beyond the bound.
-pub(super) const UNKNOWN: u16 = 0xffff;
-/// Nothing can match any more.
-pub(super) const DEAD: u16 = 0xfffe;
+/// Nothing can open any more. Leads to itself.
+pub(super) const DEAD: u16 = 0;
+/// There is something to do: a state is to be built, or gates open. Leads to itself.
+pub(super) const LOST: u16 = 1;
 /// Most states that ids can tell apart.
-pub(super) const MOST_STATES: usize = 0x7ff0;
+pub(super) const MOST_STATES: usize = 0xfff0;
 
 impl Cache {
     pub(super) fn new(automaton: &Automaton) -> Cache {
         Cache {
             rows: Vec::new(),
+            openings: HashMap::default(),
             sets: IndexSet::default(),
             ends: Vec::new(),
             marks: Vec::new(),
@@ -74,7 +83,8 @@ impl Cache {
             starts: [0; STARTS],
             start_count: 0,
             programs: Vec::new(),
-            lines: 0,
+            heads: Vec::new(),
+            scans: 0,
             set_bytes: 0,
             built: 0,
             clears: 0,
@@ -84,7 +94,10 @@ impl Cache {
     /// Bytes that it holds now.
     pub(in crate::matcher) fn bytes(&self) -> usize {
         let each = size_of::<Set>() + 2 * size_of::<usize>() + size_of::<Option<Box<[u32]>>>() + 1;
-        self.rows.len() * size_of::<u16>() + self.sets.len() * each + self.set_bytes
+        self.rows.len() * size_of::<u16>()
+            + self.sets.len() * each
+            + self.openings.capacity() * 2 * size_of::<(u16, u16)>()
+            + self.set_bytes
     }
 
     /// How often it was full, and forgot what was rare.
@@ -111,15 +124,14 @@ impl Cache {
             return (DEAD, from);
         }
         if let Some(index) = self.sets.get_index_of(&set) {
-            return (id(index, &set), from);
+            return (index as u16, from);
         }
         let mut from = from;
         if self.sets.len() >= automaton.most_states || self.bytes() >= automaton.most_bytes {
             from = self.forget(automaton, from);
         }
         self.built += 1;
-        let special = if set.opens.is_empty() { 0 } else { SPECIAL };
-        (self.insert(automaton, set) | special, from)
+        (self.insert(automaton, set), from)
     }
 
     /// The index of a set, which is added when it is new.
@@ -128,16 +140,31 @@ impl Cache {
         let (index, is_new) = self.sets.insert_full(set);
         if is_new {
             self.set_bytes += bytes;
-            self.rows.resize((index + 1) << automaton.shift, UNKNOWN);
+            self.rows.resize((index + 1) << automaton.shift, LOST);
             self.ends.push(None);
             self.marks.push(false);
         }
         index as u16
     }
 
+    /// The state behind a byte of a class, where the row says `LOST`: if it is known.
+    pub(super) fn opening(&self, state: u16, class: usize) -> Option<u16> {
+        self.openings.get(&(state, class as u8)).copied()
+    }
+
+    /// Notes the state behind a byte of a class.
+    pub(super) fn lead(&mut self, automaton: &Automaton, state: u16, class: usize, next: u16) {
+        if self.sets[usize::from(next)].opens.is_empty() {
+            self.rows[(usize::from(state) << automaton.shift) + class] = next;
+        } else {
+            self.openings.insert((state, class as u8), next);
+        }
+    }
+
     /// Forgets all states.
     pub(super) fn empty(&mut self) {
         self.rows.clear();
+        self.openings.clear();
         self.sets.clear();
         self.ends.clear();
         self.marks.clear();
@@ -153,15 +180,13 @@ impl Cache {
     /// Keeps the starts, `from`, and half as many marked states as there is room for.
     fn forget(&mut self, automaton: &Automaton, from: u16) -> u16 {
         self.clears += 1;
-        let stays = |index: usize, kept: usize, marks: &[bool]| {
-            index < self.start_count
-                || index == usize::from(from)
-                || (marks[index] && kept < automaton.most_states / 2)
-        };
         let mut kept = 0;
-        let mut places = vec![UNKNOWN; self.sets.len()];
+        let mut places = vec![LOST; self.sets.len()];
         for (index, place) in places.iter_mut().enumerate() {
-            if stays(index, kept, &self.marks) {
+            if index < self.start_count
+                || index == usize::from(from)
+                || (self.marks[index] && kept < automaton.most_states / 2)
+            {
                 *place = kept as u16;
                 kept += 1;
             }
@@ -169,28 +194,26 @@ impl Cache {
         let width = 1 << automaton.shift;
         for index in 0..places.len() {
             let place = places[index];
-            if place == UNKNOWN {
+            if place == LOST && index != usize::from(LOST) {
                 continue;
             }
             let (old, new) = (index * width, usize::from(place) * width);
             self.rows.copy_within(old..old + width, new);
             for next in &mut self.rows[new..new + width] {
-                if *next < DEAD {
-                    let place = places[usize::from(*next & !SPECIAL)];
-                    *next = if place == UNKNOWN { UNKNOWN } else { place | *next & SPECIAL };
-                }
+                *next = places[usize::from(*next)];
             }
         }
         self.rows.truncate(kept * width);
+        self.openings.clear();
         let mut index = 0;
         self.sets.retain(|_| {
             index += 1;
-            places[index - 1] != UNKNOWN
+            index == usize::from(LOST) + 1 || places[index - 1] != LOST
         });
         index = 0;
         self.ends.retain(|_| {
             index += 1;
-            places[index - 1] != UNKNOWN
+            index == usize::from(LOST) + 1 || places[index - 1] != LOST
         });
         self.marks.clear();
         self.marks.resize(kept, false);
@@ -199,10 +222,6 @@ impl Cache {
         self.set_bytes = 4 * (sets + ends);
         places[usize::from(from)]
     }
-}
-
-fn id(index: usize, set: &Set) -> u16 {
-    index as u16 | if set.opens.is_empty() { 0 } else { SPECIAL }
 }
 
 /// A hash of small integers. What it hashes is made of our own state numbers.

@@ -13,7 +13,6 @@ fn what_a_strangers_line_leaves_possible_roams_if_it_has_a_word() {
     let gates = gates(&native, &foreign);
     assert_eq!(gates.roaming(), [2, 4, 6]);
     let mut caches = gates.caches();
-    let header = Header::Host { name: b"gw", is_numbered: true };
     for (line, program, text, expected) in [
         (" gw gate[1]: it is shut", "gate", "it is shut", &[3][..]),
         (" gw gate[1]: to all: no entry", "gate", "to all: no entry", &[4]),
@@ -26,11 +25,14 @@ fn what_a_strangers_line_leaves_possible_roams_if_it_has_a_word() {
         (" gw x[1]: nothing", "x", "nothing", &[]),
     ] {
         for line in [line, ""] {
-            let (program, text, line) = (program.as_bytes(), text.as_bytes(), line.as_bytes());
+            let front = format!("gw {program}");
+            let header = Header::Host { front: front.as_bytes(), is_numbered: true };
+            let subject =
+                Subject::new(program.as_bytes(), text.as_bytes(), header, line.as_bytes());
             let mut opened = Vec::new();
-            gates.scan(&Subject { program, text, header, line }, &mut caches, &mut opened);
+            gates.scan(&[subject], &mut caches, std::slice::from_mut(&mut opened));
             opened.sort_unstable();
-            assert_eq!(opened, expected, "{}", String::from_utf8_lossy(text));
+            assert_eq!(opened, expected, "{text}");
         }
     }
 }
