@@ -3,6 +3,8 @@ mod worst;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use regex_syntax::hir::Hir;
+
 use super::*;
 
 #[test]
