@@ -15,7 +15,7 @@ use smallvec::SmallVec;
 
 pub use foreign::{Told, address};
 
-use crate::filter::fail2ban::Groups;
+use crate::filter::fail2ban::{Tag, Tagged};
 use crate::filter::{Filter, fail2ban};
 use crate::matcher::{
     CACHE_BYTES, Checked, Checks, CompileError, FilterId, Found, Matcher, PatternId, Scratch,
@@ -130,9 +130,22 @@ impl Rules {
         self.foreign.displaced()
     }
 
-    /// For [`Hit::counted_by`].
-    pub fn counted_by(&self, groups: &Groups, offender: IpAddr) -> u64 {
-        self.foreign.counted_by(groups, offender)
+    /// A hit for each jail of a filter of fail2ban's, if the groups of its match name an address.
+    pub fn foreign_hits(
+        &self,
+        pattern: PatternId,
+        groups: &impl Tagged,
+        (speaker, at): (Speaker, Timestamp),
+        excerpt: Excerpt,
+        hits: &mut Vec<Hit>,
+    ) {
+        let Some(offender) = address(groups) else { return };
+        let user = groups.text(Tag::User).map(ShortText::new);
+        let counted_by = self.foreign.counted_by(groups, offender);
+        let weight = 1;
+        let hit =
+            |&jail| Hit { jail, pattern, offender, counted_by, speaker, at, user, weight, excerpt };
+        hits.extend(self.jails_of(pattern.filter).iter().map(hit));
     }
 
     /// What a hit of a pattern counts for: fail2ban's for one.
@@ -255,27 +268,13 @@ impl Worker {
         let line = Line { bytes: line, message, speaker, clock: &mut clock };
         rules.foreign.judge(&rules.matcher, scratch, line, foreign, |filter, found, at| {
             let filter = FilterId((rules.matcher.size().0 + filter) as u16);
-            let fail2ban::Match { rule, groups } = found;
             let excerpt = Excerpt::new(message.text);
-            if groups.get("mlfid").is_some_and(Option::is_some) {
-                told.push(Told { filter, groups, speaker, at, excerpt });
-            } else if let Some(offender) = address(&groups) {
-                let pattern = PatternId { filter, index: rule as u16 };
-                let user = groups.get("user").and_then(|it| it.as_deref()).map(ShortText::new);
-                let counted_by = rules.counted_by(&groups, offender);
-                let hit = |&jail| Hit {
-                    jail,
-                    pattern,
-                    offender,
-                    counted_by,
-                    speaker,
-                    at,
-                    user,
-                    weight: 1,
-                    excerpt,
-                };
-                hits.extend(rules.jails_of(filter).iter().map(hit));
+            if found.text(Tag::Session).is_some() {
+                told.push(Told { filter, groups: found.groups(), speaker, at, excerpt });
+                return;
             }
+            let pattern = PatternId { filter, index: found.rule as u16 };
+            rules.foreign_hits(pattern, found, (speaker, at), excerpt, hits);
         });
     }
 

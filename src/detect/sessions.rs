@@ -8,8 +8,8 @@ use std::net::IpAddr;
 
 use crate::filter::fail2ban::{Kind, Sessions as Kept};
 use crate::matcher::{FilterId, PatternId};
-use crate::model::{ShortText, Trust};
-use crate::pipeline::{Hit, Rules, Speaker, Told, address};
+use crate::model::Trust;
+use crate::pipeline::{Hit, Rules, Speaker, Told};
 
 /// The sessions of all filters.
 #[derive(Debug, Default)]
@@ -23,24 +23,10 @@ impl Sessions {
         let Told { filter, groups, speaker, at, excerpt } = told;
         let sessions = self.by_filter.entry(filter).or_default();
         let verdict = sessions.judge_of(&sender(speaker), groups, at);
-        let (Kind::Failure, Some(offender)) = (verdict.kind, address(&verdict.groups)) else {
-            return;
-        };
-        let user = verdict.groups.get("user").and_then(|user| user.as_deref()).map(ShortText::new);
-        let pattern = PatternId { filter, index: 0 };
-        let counted_by = rules.counted_by(&verdict.groups, offender);
-        let hit = |&jail| Hit {
-            jail,
-            pattern,
-            offender,
-            counted_by,
-            speaker,
-            at,
-            user,
-            weight: 1,
-            excerpt,
-        };
-        hits.extend(rules.jails_of(filter).iter().map(hit));
+        if verdict.kind == Kind::Failure {
+            let pattern = PatternId { filter, index: 0 };
+            rules.foreign_hits(pattern, &verdict.groups, (speaker, at), excerpt, hits);
+        }
     }
 
     /// Sessions that made room for others before their time.

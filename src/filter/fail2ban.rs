@@ -3,6 +3,7 @@
 //! Enters: `filter.d/NAME.conf` with options, then lines. Leaves: for each line what fail2ban would
 //! have counted, with the same groups and the same time. Refuses to know jails and bans.
 
+mod captured;
 mod combine;
 pub mod conf;
 pub mod dates;
@@ -15,6 +16,7 @@ mod rules;
 mod sessions;
 mod tags;
 
+pub use captured::{Captured, Tag, Tagged};
 pub use groups::{Groups, Text};
 pub use jailed::Jailed;
 pub use journal::{Hit, Journal, Judged};

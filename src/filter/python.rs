@@ -320,6 +320,11 @@ impl Spans<'_> {
 }
 
 impl Match {
+    /// As it lay in the memory.
+    pub fn spans(&self) -> Spans<'_> {
+        Spans { slots: &self.slots }
+    }
+
     /// Where the whole match begins and ends.
     pub fn span(&self) -> (usize, usize) {
         (self.slots[0] as usize, self.slots[1] as usize)

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use super::logs::Logs;
 use super::{Excerpt, GROUP, Speaker};
-use crate::filter::fail2ban::{self, Groups, Jailed, Outcome, network};
+use crate::filter::fail2ban::{Captured, Groups, Jailed, Outcome, Tag, Tagged, network};
 use crate::filter::python::Memory;
 use crate::matcher::{FilterId, ForeignGate, Header, Matcher, Scratch};
 use crate::model::{Prefix, Timestamp};
@@ -98,8 +98,8 @@ impl Foreign {
     }
 
     /// fail2ban counts by `<F-ID>` where a pattern has one beside the address, and bans the address.
-    pub(super) fn counted_by(&self, groups: &Groups, offender: IpAddr) -> u64 {
-        let id = groups.get("fid").and_then(Option::as_deref).filter(|id| !id.is_empty());
+    pub(super) fn counted_by(&self, groups: &impl Tagged, offender: IpAddr) -> u64 {
+        let id = groups.text(Tag::Id).filter(|id| !id.is_empty());
         let is_offender = |id: &&[u8]| {
             let text = std::str::from_utf8(id).unwrap_or_default();
             let bare = text.strip_prefix('[').and_then(|it| it.strip_suffix(']')).unwrap_or(text);
@@ -134,7 +134,7 @@ impl Foreign {
         matched: &mut Scratch,
         line: Line<'_, '_>,
         scratch: &mut ForeignScratch,
-        mut each: impl FnMut(usize, fail2ban::Match, Timestamp),
+        mut each: impl FnMut(usize, &Captured<'_>, Timestamp),
     ) {
         let Line { bytes, message, speaker, clock } = line;
         let ForeignScratch { memory, text, gates, rules, given_up, .. } = scratch;
@@ -151,10 +151,17 @@ impl Foreign {
             rules.clear();
             rules.extend(own.iter().filter_map(|(_, gate)| gate.rule));
             let only = (rules.len() == own.len()).then_some(&rules[..]);
-            let judged = self.filters[filter].rules.judge_line_by(view, only, memory);
-            let matching = match &judged {
-                Ok(Outcome::Matched(found)) => Some(found.rule as u16),
-                _ => None,
+            let judged = self.filters[filter].rules.judge_line_by(view, only, memory, |found| {
+                each(filter, found, clock());
+                found.rule as u16
+            });
+            let matching = match judged {
+                Ok(Outcome::Matched(rule)) => Some(rule),
+                Ok(Outcome::Missed | Outcome::Ignored) => None,
+                Err(_) => {
+                    *given_up += 1;
+                    None
+                }
             };
             for (id, gate) in own {
                 let is_it = matching.is_some() && (gate.rule.is_none() || gate.rule == matching);
@@ -162,11 +169,6 @@ impl Foreign {
                 if is_it {
                     break; // those behind it were not asked
                 }
-            }
-            match judged {
-                Ok(Outcome::Matched(found)) => each(filter, found, clock()),
-                Ok(Outcome::Missed | Outcome::Ignored) => {}
-                Err(_) => *given_up += 1,
             }
         }
         if keeping.peek().is_none() {
@@ -188,7 +190,9 @@ impl Foreign {
                 });
                 match judged {
                     // Ours is the clock: what a line says of its time is its writer's word.
-                    Ok((Outcome::Matched(found), _)) => each(filter, found, clock()),
+                    Ok((Outcome::Matched(found), _)) => {
+                        each(filter, &Captured::from(&found), clock())
+                    }
                     Ok((Outcome::Missed | Outcome::Ignored, _)) => {}
                     Err(_) => *given_up += 1,
                 }
@@ -281,7 +285,7 @@ fn view<'a>(line: &'a [u8], message: &Message<'a>, room: &'a mut Vec<u8>) -> &'a
 
 /// The address that a match names. A name is never resolved; a network or another identifier bans
 /// nobody.
-pub fn address(groups: &Groups) -> Option<IpAddr> {
+pub fn address(groups: &impl Tagged) -> Option<IpAddr> {
     network(groups).filter(Prefix::is_host).map(|host| host.address())
 }
 

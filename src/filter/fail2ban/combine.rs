@@ -29,6 +29,17 @@ impl Combine {
         combine
     }
 
+    /// Whether each value is that of one group: none is put together, none goes on from where it went.
+    pub(super) fn is_by_one(&self) -> bool {
+        let goes_on = |to: &Arc<str>| self.alternatives.iter().any(|(from, _)| from == to);
+        self.parts.is_empty() && !self.alternatives.iter().any(|(_, to)| goes_on(to))
+    }
+
+    /// Which group stands in for which, in the order in which they are asked.
+    pub(super) fn alternatives(&self) -> impl Iterator<Item = (&Arc<str>, &Arc<str>)> {
+        self.alternatives.iter().map(|(from, to)| (from, to))
+    }
+
     /// Puts the values where they belong.
     pub(super) fn apply(&self, groups: &mut Groups) {
         for (from, to) in &self.alternatives {

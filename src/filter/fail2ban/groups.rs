@@ -20,6 +20,11 @@ impl Groups {
         Groups::default()
     }
 
+    /// Of groups in the order of their names.
+    pub(super) fn in_order(all: impl Iterator<Item = (Arc<str>, Option<Text>)>) -> Groups {
+        Groups { list: all.collect() }
+    }
+
     /// What is known of a group: `None` when the pattern has none of that name.
     pub fn get(&self, name: &str) -> Option<&Option<Text>> {
         self.place(name).ok().map(|at| &self.list[at].1)

@@ -7,6 +7,7 @@ mod several;
 
 use std::sync::Arc;
 
+use super::captured::{Captured, Layout, Named, Part, Tag, Tagged};
 use super::combine::Combine;
 use super::conf::{Definition, Located};
 use super::groups::{Groups, Text};
@@ -24,6 +25,8 @@ pub struct Rules {
     pub name: String,
     prefix: Option<Rule>,
     fails: Vec<Rule>,
+    /// For each `failregex`, where its values are.
+    layouts: Vec<Layout>,
     /// What each `failregex` may begin with, side by side: most are ruled out by a byte.
     heads: Vec<python::Bytes>,
     ignores: Vec<Rule>,
@@ -72,14 +75,13 @@ pub struct Match {
 
 /// The outcome for a text.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[expect(clippy::large_enum_variant, reason = "in place, so that a hit allocates nothing")]
-pub enum Outcome {
+pub enum Outcome<M = Match> {
     /// Nothing matches.
     Missed,
     /// An `ignoreregex` excuses it.
     Ignored,
     /// A `failregex` matches.
-    Matched(Match),
+    Matched(M),
 }
 
 impl Rules {
@@ -94,8 +96,11 @@ impl Rules {
             .iter()
             .map(|located| {
                 let rule = Rule::new(located, several, names)?;
-                let tells =
-                    |it: &Rule| it.groups.iter().any(|(_, name)| IDENTIFIES.contains(&&**name));
+                let tells = |it: &Rule| {
+                    it.groups
+                        .iter()
+                        .any(|(_, name)| IDENTIFIES.iter().any(|tag| tag.name() == &**name))
+                };
                 if !tells(&rule) && !prefix.as_ref().is_some_and(tells) {
                     return Err(RuleError {
                         place: located.place.clone(),
@@ -110,8 +115,11 @@ impl Rules {
         let ignores = definition.ignoreregex.iter().map(one).collect::<Result<_, _>>()?;
         let max_lines = (definition.maxlines as usize).clamp(1, MOST_LINES);
         let heads = fails.iter().map(|rule| rule.regex.begins_with()).collect();
+        let layouts =
+            fails.iter().map(|rule| Layout::new(prefix.as_ref().map(Rule::named), rule.named()));
+        let layouts = layouts.collect();
         let (name, needs) = (definition.name.clone(), None);
-        let mut rules = Rules { name, prefix, fails, heads, ignores, max_lines, needs };
+        let mut rules = Rules { name, prefix, fails, layouts, heads, ignores, max_lines, needs };
         // `prefregex` changes the lines that are kept.
         if rules.prefix.is_none() && !rules.ignores_first() {
             rules.needs = Some(Needs::new(rules.fails.iter().map(|rule| &rule.regex)));
@@ -132,44 +140,44 @@ impl Rules {
     /// Judges a line by itself, without its date; for filters that look at one line at a time. Nothing
     /// is allocated unless it matches, and then only for what is long.
     pub fn judge_line(&self, line: &[u8], memory: &mut Memory) -> Result<Outcome, OutOfSteps> {
-        self.judge_line_by(line, None, memory)
+        self.judge_line_by(line, None, memory, |found| found.to_match())
     }
 
-    /// The same when it is known that no `failregex` but those of `only` matches.
-    pub fn judge_line_by(
+    /// The same when it is known that no `failregex` but those of `only`, in their order, matches;
+    /// what is taken of a match is for `take` to say.
+    pub fn judge_line_by<T>(
         &self,
         line: &[u8],
         only: Option<&[u16]>,
         memory: &mut Memory,
-    ) -> Result<Outcome, OutOfSteps> {
+        take: impl FnOnce(&Captured<'_>) -> T,
+    ) -> Result<Outcome<T>, OutOfSteps> {
         let mut room = memory.take_room();
         room.clear();
         room.extend_from_slice(line);
         room.push(b'\n');
-        let outcome = self.judge_alone(&room, only, memory);
+        let outcome = self.judge_alone(&room, only, memory, take);
         memory.give_back(room);
         outcome
     }
 
-    fn judge_alone(
+    fn judge_alone<T>(
         &self,
         seen: &[u8],
         mut only: Option<&[u16]>,
         memory: &mut Memory,
-    ) -> Result<Outcome, OutOfSteps> {
+        take: impl FnOnce(&Captured<'_>) -> T,
+    ) -> Result<Outcome<T>, OutOfSteps> {
         if self.ignores_first() && self.is_ignored(seen, memory)? {
             return Ok(Outcome::Ignored);
         }
         let (mut text, copy);
         text = seen;
-        let mut before = None;
         if let Some(prefix) = &self.prefix {
             let Some(found) = prefix.regex.find(seen, memory, STEPS)? else {
                 return Ok(Outcome::Missed);
             };
-            let content = prefix.content.and_then(|it| found.group(it));
-            before = Some(found.to_match());
-            text = match content {
+            text = match prefix.content.and_then(|it| found.group(it)) {
                 Some((start, end)) if start == end => seen,
                 None => seen,
                 // As a rule it is the rest of the line, and ends as a line does.
@@ -179,28 +187,35 @@ impl Rules {
                     &copy
                 }
             };
+            memory.keep();
         }
-        for (index, rule) in self.fails.iter().enumerate() {
-            if only.is_some_and(|only| !only.contains(&(index as u16)))
-                || !text.first().is_some_and(|byte| self.heads[index].has(*byte))
-            {
+        let mut at = 0;
+        while let Some(index) = next(only, at).filter(|index| *index < self.fails.len()) {
+            at = index + 1;
+            if !text.first().is_some_and(|byte| self.heads[index].has(*byte)) {
                 continue;
             }
-            let Some(found) = rule.regex.find(text, memory, STEPS)? else { continue };
-            let mut groups = Groups::new();
-            if let (Some(prefix), Some(found)) = (&self.prefix, &before) {
-                let span = |index| found.group(index).filter(|_| prefix.content != Some(index));
-                prefix.groups_of(seen, span, &mut groups);
-                groups.remove("content");
+            if self.fails[index].regex.find(text, memory, STEPS)?.is_none() {
+                continue;
             }
-            let mut own = Groups::new();
-            rule.groups_of(text, |index| found.group(index), &mut own);
+            let copy = (!self.ignores.is_empty()).then(|| memory.found().to_match());
             if self.is_ignored(text, memory)? {
                 return Ok(Outcome::Ignored);
             }
-            groups.extend(own);
-            if identifies(&groups) {
-                return Ok(Outcome::Matched(Match { rule: index, groups }));
+            let own = copy.as_ref().map_or_else(|| memory.found(), |it| it.spans());
+            let before = self.prefix.as_ref().map(|_| Part { text: seen, spans: memory.kept() });
+            let own = Part { text, spans: own };
+            let layout = &self.layouts[index];
+            if layout.is_whole {
+                let found = Captured::in_line(index, layout, before, own);
+                if identifies(&found) {
+                    return Ok(Outcome::Matched(take(&found)));
+                }
+            } else {
+                let found = Match { rule: index, groups: self.groups(index, before, own) };
+                if identifies(&found.groups) {
+                    return Ok(Outcome::Matched(take(&Captured::from(&found))));
+                }
             }
             // Nobody to hold it against: fail2ban takes this for an error and goes on, with what the
             // match has left.
@@ -208,6 +223,22 @@ impl Rules {
             only = None;
         }
         Ok(Outcome::Missed)
+    }
+
+    /// The groups of a match as they are when some are put together of others.
+    #[cold]
+    fn groups(&self, index: usize, before: Option<Part<'_>>, own: Part<'_>) -> Groups {
+        let mut groups = Groups::new();
+        if let (Some(prefix), Some(before)) = (&self.prefix, before) {
+            let is_content = |index| prefix.content == Some(index);
+            let span = |index| before.spans.group(index).filter(|_| !is_content(index));
+            prefix.groups_of(before.text, span, &mut groups);
+            groups.remove("content");
+        }
+        let mut later = Groups::new();
+        self.fails[index].groups_of(own.text, |index| own.spans.group(index), &mut later);
+        groups.extend(later);
+        groups
     }
 
     /// With few ignore patterns it is cheaper to ask them first, of the whole line; fail2ban decides
@@ -334,6 +365,11 @@ impl Rule {
         Ok(Some(Found { groups, span: found.span(), skipped }))
     }
 
+    /// Its named groups, and which of them go where.
+    fn named(&self) -> Named<'_> {
+        (&self.groups, &self.combine)
+    }
+
     /// The named groups of a match of this pattern.
     fn groups_of(
         &self,
@@ -355,12 +391,21 @@ fn asks_names(definition: &Definition) -> bool {
     matches!(&*usedns.to_lowercase(), "yes" | "warn" | "raw")
 }
 
-fn identifies(groups: &Groups) -> bool {
-    IDENTIFIES.iter().any(|name| matches!(groups.get(name), Some(Some(_))))
+fn identifies(groups: &impl Tagged) -> bool {
+    IDENTIFIES.iter().any(|tag| groups.text(*tag).is_some())
+}
+
+/// The first `failregex` from `at` on that may match.
+#[inline]
+fn next(only: Option<&[u16]>, at: usize) -> Option<usize> {
+    match only {
+        None => Some(at),
+        Some(only) => only.iter().map(|it| usize::from(*it)).find(|index| *index >= at),
+    }
 }
 
 /// Groups that say whom a failure is held against; the session stands for one that is known later.
-const IDENTIFIES: [&str; 5] = ["fid", "ip4", "ip6", "dns", "mlfid"];
+const IDENTIFIES: [Tag; 5] = [Tag::Id, Tag::Ip4, Tag::Ip6, Tag::Dns, Tag::Session];
 
 /// What one pattern may cost on one line. Patterns without back-references never need so many; with
 /// them, a crafted line is given up after a millisecond, and counted.

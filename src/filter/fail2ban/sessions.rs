@@ -13,6 +13,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::captured::{Tag, Tagged};
 use super::groups::Groups;
 use crate::model::{Prefix, Timestamp};
 
@@ -181,19 +182,19 @@ impl Session {
 }
 
 /// Who is meant: an address, a name, or an identifier of the filter's own.
-pub fn identity(groups: &Groups) -> Option<&[u8]> {
-    ["ip4", "ip6", "dns", "fid"].iter().find_map(|name| text(groups, name))
+pub fn identity(groups: &impl Tagged) -> Option<&[u8]> {
+    [Tag::Ip4, Tag::Ip6, Tag::Dns, Tag::Id].iter().find_map(|tag| groups.text(*tag))
 }
 
 /// The address or network that is meant, if it is one: `<CIDR>` counts, and an identifier of the
 /// filter's own may be written `[2001:db8::1]` or `192.0.2.0/24`.
-pub fn network(groups: &Groups) -> Option<Prefix> {
+pub fn network(groups: &impl Tagged) -> Option<Prefix> {
     let text = std::str::from_utf8(identity(groups)?).ok()?;
     let inner = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
     let (address, length) = match inner.split_once('/') {
         Some((address, length)) => (address, Some(length.parse().ok()?)),
         None => {
-            let length = self::text(groups, "cidr").map(std::str::from_utf8);
+            let length = groups.text(Tag::Cidr).map(std::str::from_utf8);
             (inner, length.and_then(|digits| digits.ok()?.parse().ok()))
         }
     };

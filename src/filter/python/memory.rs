@@ -1,7 +1,7 @@
 //! What a search needs to remember, kept from search to search so that a warm one allocates nothing.
 
 use super::backward::Passed;
-use super::fast;
+use super::{Spans, fast};
 
 /// Working memory of the matcher. One per thread; any pattern may use it.
 #[derive(Debug)]
@@ -15,6 +15,8 @@ pub struct Memory {
     pub(super) quiet: u64,
     pub(super) stack: Vec<Frame>,
     pub(super) slots: Vec<u32>,
+    /// The captures of an earlier search.
+    pub(super) kept: Vec<u32>,
     pub(super) registers: Vec<u32>,
     pub(super) memo: Rows,
     pub(super) passed: Passed,
@@ -43,7 +45,11 @@ impl Memory {
     pub fn bytes(&self) -> usize {
         self.stack.capacity() * size_of::<Frame>()
             + self.frames.capacity() * size_of::<fast::Frame>()
-            + (self.slots.capacity() + self.registers.capacity() + self.memo.starts.capacity()) * 4
+            + (self.slots.capacity()
+                + self.kept.capacity()
+                + self.registers.capacity()
+                + self.memo.starts.capacity())
+                * 4
             + self.memo.words.capacity() * 8
             + self.passed.bytes()
             + self.room.capacity()
@@ -58,6 +64,22 @@ impl Memory {
     /// Gives back what [`Memory::take_room`] gave.
     pub fn give_back(&mut self, room: Vec<u8>) {
         self.room = room;
+    }
+
+    /// The captures of the last search, which found something.
+    pub fn found(&self) -> Spans<'_> {
+        Spans { slots: &self.slots }
+    }
+
+    /// Keeps the captures of the last search aside while others are made.
+    pub fn keep(&mut self) {
+        self.kept.clear();
+        self.kept.extend_from_slice(&self.slots);
+    }
+
+    /// What [`Memory::keep`] kept.
+    pub fn kept(&self) -> Spans<'_> {
+        Spans { slots: &self.kept }
     }
 
     pub(super) fn prepare(&mut self, slots: usize, registers: usize) {
@@ -79,6 +101,7 @@ impl Default for Memory {
             quiet: QUIET_STEPS,
             stack: Vec::new(),
             slots: Vec::new(),
+            kept: Vec::new(),
             registers: Vec::new(),
             memo: Rows::default(),
             passed: Passed::default(),

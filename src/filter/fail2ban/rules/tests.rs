@@ -115,6 +115,39 @@ fn a_warm_judge_allocates_for_long_texts_only() {
     }
 }
 
+/// [`judge`] holds both ways of judging against each other.
+#[test]
+fn groups_come_from_the_prefix_unless_the_pattern_has_them() {
+    let rules = rules(
+        &[
+            "^stays<F-ALT_USER>.*</F-ALT_USER> <ADDR>$",
+            "^over(?:<F-USER>.+</F-USER>)? <ADDR>$",
+            "^first<F-USER>.*</F-USER>,<F-ALT_USER_1>.*</F-ALT_USER_1>,<F-ALT_USER>.*</F-ALT_USER> <ADDR>$",
+            "^both <F-ID>.+</F-ID> <F-TUPLE_ID>.+</F-TUPLE_ID>$",
+        ],
+        Some(r"^<F-USER>\S+</F-USER> <F-CONTENT>.+</F-CONTENT>$"),
+        &[],
+        1,
+    );
+    for (line, name, expected) in [
+        ("ann stays 192.0.2.1", "user", Some("ann")),
+        ("ann staysbob 192.0.2.1", "user", Some("bob")),
+        ("ann over 192.0.2.1", "user", None),
+        ("ann overbob 2001:db8::1", "user", Some("bob")),
+        ("ann firstbob,eve,joe 2001:db8::1", "user", Some("bob")),
+        ("ann first,eve,joe 2001:db8::1", "user", Some("joe")),
+        ("ann first,eve, 2001:db8::1", "user", Some("eve")),
+        ("ann first,, 2001:db8::1", "user", Some("")),
+        ("ann both x y", "fid", Some("('x', 'y')")),
+    ] {
+        let judged = judge(&rules, &mut lines(&[line])).unwrap();
+        let Outcome::Matched(found) = judged else { panic!("{line}: {judged:?}") };
+        let text = found.groups.get(name).unwrap().as_deref();
+        assert_eq!(text, expected.map(str::as_bytes), "{line}");
+        assert_eq!(found.groups.get("content"), None, "{line}");
+    }
+}
+
 fn judge(rules: &Rules, buffer: &mut Vec<Vec<u8>>) -> Result<Outcome, OutOfSteps> {
     // A line by itself has the same verdict either way.
     let alone = match &buffer[..] {
