@@ -109,8 +109,9 @@ fn the_counter_counts() {
     assert_eq!(count(|| ()), 0);
 }
 
-/// What the hit itself holds: groups that are many or long, and the list of a session's lines.
-const MOST_FOR_A_HIT: u64 = 8;
+/// What a session keeps of its line: groups that are many or long, and the list of such lines; else
+/// values that are put together of several, and a text that ends before its line does.
+const MOST_FOR_A_HIT: u64 = 4;
 
 struct Counting;
 
