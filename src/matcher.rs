@@ -236,6 +236,11 @@ impl Matcher {
         self.gates.size()
     }
 
+    /// Bytes that the automaton's cache may take in each thread, about.
+    pub fn most_cache_bytes(&self) -> usize {
+        self.gates.most_bytes()
+    }
+
     /// How many gates roam: they stay possible to the end of any line, and so have an automaton that
     /// runs only where one of their words stands.
     pub fn roaming(&self) -> usize {

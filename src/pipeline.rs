@@ -95,8 +95,18 @@ impl Rules {
         foreign: &[fail2ban::Jailed],
         jails: Vec<Vec<JailId>>,
     ) -> Result<Rules, CompileError> {
+        Rules::within(filters, foreign, jails, CACHE_BYTES)
+    }
+
+    /// The same with so many bytes, about, for each worker's automaton.
+    pub fn within(
+        filters: &[Filter],
+        foreign: &[fail2ban::Jailed],
+        jails: Vec<Vec<JailId>>,
+        bytes: usize,
+    ) -> Result<Rules, CompileError> {
         assert_eq!(filters.len() + foreign.len(), jails.len(), "one list of jails for each filter");
-        let matcher = Matcher::with_foreign(filters, foreign, CACHE_BYTES)?;
+        let matcher = Matcher::with_foreign(filters, foreign, bytes)?;
         let weights = filters
             .iter()
             .map(|filter| filter.patterns.iter().map(|pattern| pattern.weight).collect())

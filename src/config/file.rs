@@ -38,6 +38,8 @@ pub(super) struct Server {
     pub(super) filters: Option<Vec<PathBuf>>,
     pub(super) fail2ban_filters: Option<PathBuf>,
     pub(super) on_bad_filter: OnBadFilter,
+    #[serde(deserialize_with = "matcher_mib")]
+    pub(super) matcher_mib: Option<usize>,
 }
 
 /// What becomes of a jail whose filter does not load.
@@ -200,6 +202,10 @@ pub(super) struct MetricsSection {
 
 fn workers<'de, D: Deserializer<'de>>(from: D) -> Result<usize, D::Error> {
     bounded(from, 0, 256, "workers is 0 (one per core) to 256")
+}
+
+fn matcher_mib<'de, D: Deserializer<'de>>(from: D) -> Result<Option<usize>, D::Error> {
+    bounded(from, 1, 1_024, "matcher_mib is 1 to 1024").map(Some)
 }
 
 fn maxretry<'de, D: Deserializer<'de>>(from: D) -> Result<Option<u32>, D::Error> {

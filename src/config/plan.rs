@@ -13,7 +13,7 @@ use super::jails::{Jails, Shelves};
 use crate::ban::{Breaker, Judge, NeverBan, Terms};
 use crate::filter::{Filter, Library, fail2ban};
 use crate::input::{Listener, Protocol, Sender, Senders};
-use crate::matcher::FilterId;
+use crate::matcher::{CACHE_BYTES, FilterId};
 use crate::model::{DurationWords, JailId, Place, Prefix, Trust, toml_problem};
 use crate::pipeline::Rules;
 use crate::store;
@@ -25,6 +25,8 @@ pub struct Plan {
     pub origin: String,
     /// UDP receive threads.
     pub workers: usize,
+    /// Bytes that each worker's automaton may take.
+    pub matcher_bytes: usize,
     /// The control socket.
     pub control: PathBuf,
     /// What outlives the daemon, and where; `None` is nothing.
@@ -192,6 +194,7 @@ impl Plan {
         }
         Ok(Plan {
             origin: origin.to_owned(),
+            matcher_bytes: file.server.matcher_mib.map_or(CACHE_BYTES, |mib| mib << 20),
             workers: match file.server.workers {
                 0 => std::thread::available_parallelism().map_or(1, usize::from),
                 workers => workers,
@@ -221,7 +224,7 @@ impl Plan {
                 jails[usize::from(filter)].push(JailId(id as u16));
             }
         }
-        Ok(Rules::with_foreign(&self.filters, &self.foreign, jails)?)
+        Ok(Rules::within(&self.filters, &self.foreign, jails, self.matcher_bytes)?)
     }
 
     /// The filter of a jail that has one, as it is numbered in [`Plan::rules`].

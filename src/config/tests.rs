@@ -176,6 +176,7 @@ fn slips_are_named_with_their_place_and_mend() {
         ),
         ("[jail.x]\nfilter = \"fail2ban:x\"\nprograms = []", "`programs` names programs, such as"),
         ("[server]\non_bad_filter = \"ignore\"", "expected `refuse` or `skip`"),
+        ("[server]\nmatcher_mib = 0", "portcullis.toml:2:15: matcher_mib is 1 to 1024, not 0"),
         ("[jail.sshd]\nbantime = 0", "portcullis.toml:2:11: bantime is a time above zero"),
         (
             "[jail.manual]\nfilter = \"sshd\"",
@@ -288,4 +289,12 @@ fn the_reference_is_a_working_configuration() {
     let defaults = table["defaults"].as_table().unwrap();
     let missing: Vec<_> = of_jails.keys().filter(|key| !defaults.contains_key(*key)).collect();
     assert_eq!(missing, ["filter", "kind", "programs", "threshold"], "which [defaults] refuse");
+}
+
+#[test]
+fn the_automatons_bound_is_configured() {
+    assert_eq!(plan("").matcher_bytes, 32 << 20);
+    let small = plan("[server]\nmatcher_mib = 1\n[jail.sshd]");
+    assert_eq!(small.matcher_bytes, 1 << 20);
+    assert_eq!(small.rules().unwrap().matcher().most_cache_bytes(), 1 << 20);
 }

@@ -149,6 +149,11 @@ impl Automaton {
         cache.start_count = cache.states();
     }
 
+    /// Bytes that a cache may take, about.
+    pub(super) fn most_bytes(&self) -> usize {
+        self.most_bytes
+    }
+
     /// States of the NFA, and the bytes that they take.
     pub(super) fn size(&self) -> (usize, usize) {
         (self.nfa.states.len(), self.nfa.bytes())

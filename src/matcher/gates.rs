@@ -121,11 +121,19 @@ impl Gates {
         }
     }
 
+    fn parts(&self) -> impl Iterator<Item = &Part> {
+        self.roaming.iter().map(|(part, _)| part).chain([&self.routed])
+    }
+
     /// States of the NFA, and the bytes that they take.
     pub(super) fn size(&self) -> (usize, usize) {
-        let roaming = self.roaming.iter().map(|(part, _)| part);
-        let sizes = roaming.chain([&self.routed]).map(|part| part.automaton.size());
+        let sizes = self.parts().map(|part| part.automaton.size());
         sizes.fold((0, 0), |sum, it| (sum.0 + it.0, sum.1 + it.1))
+    }
+
+    /// Bytes that a thread keeps at most, about.
+    pub(super) fn most_bytes(&self) -> usize {
+        self.parts().map(|part| part.automaton.most_bytes()).sum()
     }
 
     /// The gates that roam.
