@@ -90,9 +90,10 @@ impl Datagrams {
             Some(Received { bytes, address, truncated })
         });
         self.intake.messages(received, self.trust, now);
+        // First of all: somebody may have to be banned.
+        self.send(arrived);
         self.metrics.received_udp.add(count as u64);
         self.intake.show();
-        self.send(arrived);
         count
     }
 

@@ -210,7 +210,7 @@ impl Decider {
         for told in batch.told.drain(..) {
             self.sessions.told(told, &self.rules, &mut batch.hits);
         }
-        let mut wishes = Vec::new();
+        let (mut wishes, mut said) = (Vec::new(), Vec::new());
         for hit in &batch.hits {
             self.metrics.hits(hit.jail).add(1);
             if hit.speaker.trust != Trust::Ban {
@@ -220,13 +220,15 @@ impl Decider {
                 // silence him.
                 self.metrics.hits_self.add(1);
             } else {
-                self.judge_of(hit, &mut wishes);
+                self.judge_of(hit, &mut wishes, &mut said);
             }
         }
         self.gate.send(wishes, Some(batch.arrived));
+        // Whoever reads the log may be slow.
+        said.iter().for_each(Said::say);
     }
 
-    fn judge_of(&mut self, hit: &Hit, wishes: &mut Vec<Wish>) {
+    fn judge_of(&mut self, hit: &Hit, wishes: &mut Vec<Wish>, said: &mut Vec<Said>) {
         let mut decided = Vec::new();
         let held_before = self.judge.breaker.tripped();
         self.judge.hit(hit, Timestamp::now(), &mut |it| decided.push(it));
@@ -235,7 +237,7 @@ impl Decider {
                 Decided::Imposed { offender, .. } => Some(offender),
                 Decided::Refused { .. } => None,
             };
-            let change = self.decided(it, hit);
+            let change = self.decided(it, hit, said);
             if let Some(offender) = offender {
                 // Banned just as long, he may be so from more.
                 self.reach.changed(offender, change, &self.judge.ledger, wishes);
@@ -251,7 +253,7 @@ impl Decider {
         }
     }
 
-    fn decided(&mut self, decided: Decided, hit: &Hit) -> Option<Change> {
+    fn decided(&mut self, decided: Decided, hit: &Hit, said: &mut Vec<Said>) -> Option<Change> {
         match decided {
             Decided::Imposed { jail, offender, address, standing, is_new, change, .. } => {
                 self.metrics.ban_imposed(&jail, Origin::Hits);
@@ -259,12 +261,8 @@ impl Decider {
                 self.count(offender, &jail);
                 match (standing, is_new) {
                     (_, false) => {}
-                    (Standing::Enforced, _) => tracing::info!(%jail, %offender, "banned"),
-                    (Standing::DryRun, _) => {
-                        tracing::info!(%jail, %offender, "would be banned (dry_run)")
-                    }
-                    (Standing::Held, _) => tracing::debug!(%jail, %offender, "held by the breaker"),
-                    (Standing::Asked, _) => return self.ask(jail, offender, address),
+                    (Standing::Asked, true) => return self.ask(jail, offender, address),
+                    (standing, true) => said.push(Said { jail, offender, standing }),
                 }
                 change
             }
@@ -302,7 +300,8 @@ impl Decider {
     /// How long there is nothing to do but wait.
     fn nap(&self) -> Duration {
         let end = self.judge.ledger.next_end().map(|end| end.since(Timestamp::now()));
-        end.unwrap_or(SHOW_EVERY).min(SHOW_EVERY)
+        let ends = [end, self.memory.due()];
+        ends.into_iter().flatten().min().unwrap_or(SHOW_EVERY).min(SHOW_EVERY)
     }
 
     fn snapshot(&mut self) -> Snapshot {
@@ -311,6 +310,25 @@ impl Decider {
 
     fn never(&self) -> Vec<Prefix> {
         self.judge.ledger.never().entries().iter().map(|(prefix, _)| *prefix).collect()
+    }
+}
+
+/// A line of the log, said when the gate knows.
+struct Said {
+    jail: Arc<str>,
+    offender: Prefix,
+    standing: Standing,
+}
+
+impl Said {
+    fn say(&self) {
+        let Said { jail, offender, standing } = self;
+        match standing {
+            Standing::Enforced => tracing::info!(%jail, %offender, "banned"),
+            Standing::DryRun => tracing::info!(%jail, %offender, "would be banned (dry_run)"),
+            Standing::Held => tracing::debug!(%jail, %offender, "held by the breaker"),
+            Standing::Asked => {}
+        }
     }
 }
 

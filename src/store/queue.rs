@@ -6,6 +6,7 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{SyncSender, TrySendError};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use super::event::Notes;
 use crate::ban::Ban;
@@ -16,6 +17,9 @@ pub struct Memory {
     work: Option<SyncSender<Work>>,
     state: Arc<State>,
     figures: Arc<Figures>,
+    /// Noted and not handed over, and since when. Counted as one bundle in the queue.
+    kept: Notes,
+    since: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -53,10 +57,43 @@ impl Memory {
         state: Arc<State>,
         figures: Arc<Figures>,
     ) -> Memory {
-        Memory { work, state, figures }
+        Memory { work, state, figures, kept: Notes::default(), since: None }
     }
 
-    /// Notes what came about. Never waits.
+    /// Keeps what came about until [`hand_over`](Memory::hand_over), which is [`due`](Memory::due)
+    /// a moment later: the store's thread must not wake up while the gate's has its turn, and many
+    /// bans are one bundle. More than [`MOST_KEPT`] are handed over at once.
+    pub fn note_soon(&mut self, mut notes: Notes) {
+        if notes.is_empty() || self.work.is_none() {
+            return;
+        }
+        if self.since.is_none() {
+            self.since = Some(Instant::now());
+            self.figures.queued.fetch_add(1, Ordering::Relaxed);
+        }
+        self.kept.bans.append(&mut notes.bans);
+        self.kept.events.append(&mut notes.events);
+        self.kept.counts.append(&mut notes.counts);
+        if self.kept.bans.len().max(self.kept.events.len()) >= MOST_KEPT {
+            self.hand_over();
+        }
+    }
+
+    /// How long until what is kept is to be handed over; `None` when nothing is.
+    pub fn due(&self) -> Option<Duration> {
+        self.since.map(|since| KEEP.saturating_sub(since.elapsed()))
+    }
+
+    /// Hands over what is kept, if anything. Never waits.
+    pub fn hand_over(&mut self) {
+        if self.since.take().is_some() {
+            let notes = std::mem::take(&mut self.kept);
+            self.note(notes);
+            self.figures.queued.fetch_sub(1, Ordering::Release);
+        }
+    }
+
+    /// Notes what came about, at once. Never waits.
     pub fn note(&self, notes: Notes) {
         if !notes.is_empty() {
             self.queue(Work::Notes(notes));
@@ -64,7 +101,9 @@ impl Memory {
     }
 
     /// Hands over all bans. Answers a call of [`wants_snapshot`](Memory::wants_snapshot).
-    pub fn send_snapshot(&self, bans: Vec<Ban>) {
+    pub fn send_snapshot(&mut self, bans: Vec<Ban>) {
+        // What was noted before is older.
+        self.hand_over();
         self.queue(Work::Snapshot(bans));
     }
 
@@ -181,3 +220,13 @@ impl Figures {
         self.lost.fetch_add(events, Ordering::Relaxed);
     }
 }
+
+impl Drop for Memory {
+    fn drop(&mut self) {
+        self.hand_over();
+    }
+}
+
+/// Notes are kept so long; a part of [`COMMIT_EVERY`](super::COMMIT_EVERY).
+pub(super) const KEEP: Duration = Duration::from_millis(10);
+const MOST_KEPT: usize = 256;

@@ -371,7 +371,7 @@ fn the_file_stays_bounded_by_age_and_by_size() {
 #[test]
 fn a_full_queue_makes_nobody_wait_and_is_made_good() {
     let folder = Folder::new();
-    let store = started(folder.open());
+    let mut store = started(folder.open());
     // Somebody holds the file: the store's commits have to wait for him.
     let blocker = rusqlite::Connection::open(folder.settings().path).unwrap();
     blocker.execute_batch("BEGIN IMMEDIATE").unwrap();
@@ -408,7 +408,7 @@ fn when_the_file_goes_away_another_is_begun() {
     let path = folder.settings().path;
     let mut opened = folder.open();
     opened.look_soon();
-    let store = started(opened);
+    let mut store = started(opened);
     store.0.note(bans([ban("192.0.2.1", &[("sshd", Origin::Hits, soon())])]));
     eventually("written", || store.0.figures().commits() > 1);
     fs::remove_dir_all(path.parent().unwrap()).unwrap();

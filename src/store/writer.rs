@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use super::file::{self, File};
 use super::pending::Pending;
-use super::queue::{Figures, Memory, State, Work};
+use super::queue::{Figures, KEEP, Memory, State, Work};
 use super::{COMMIT_EVERY, Restored, Settings, StoreError};
 use crate::model::Timestamp;
 
@@ -201,7 +201,7 @@ impl Writer {
 
     fn nap(&self) -> Duration {
         let due = match self.since {
-            Some(since) => self.again.max(since + COMMIT_EVERY),
+            Some(since) => self.again.max(since + WAIT),
             None => self.again.max(self.purge),
         };
         due.saturating_duration_since(Instant::now()).clamp(SHORTEST_NAP, LONGEST_NAP)
@@ -209,7 +209,7 @@ impl Writer {
 
     fn is_time(&self) -> bool {
         let now = Instant::now();
-        let waited = self.since.is_some_and(|since| now >= since + COMMIT_EVERY);
+        let waited = self.since.is_some_and(|since| now >= since + WAIT);
         now >= self.again && (waited || self.pending.is_much() || now >= self.purge)
     }
 
@@ -299,6 +299,8 @@ impl Writer {
 
 /// Bundles that wait while a transaction runs.
 const QUEUE: usize = 4_096;
+/// Before it came here it was kept.
+const WAIT: Duration = COMMIT_EVERY.saturating_sub(KEEP);
 const TRY_AGAIN: Duration = Duration::from_secs(1);
 const PURGE_EVERY: Duration = Duration::from_secs(60);
 const A_MINUTE: Duration = Duration::from_secs(60);

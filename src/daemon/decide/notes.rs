@@ -53,7 +53,7 @@ impl Decider {
         }
     }
 
-    /// Hands what changed to the store.
+    /// Notes what changed, for the store to have a moment later.
     pub(super) fn remember(&mut self) {
         let mut touched = self.judge.ledger.take_touched();
         if touched.len() > 1 {
@@ -63,7 +63,10 @@ impl Decider {
         let bans = touched.into_iter().map(|it| (it, self.judge.ledger.get(it).cloned())).collect();
         let events = std::mem::take(&mut self.events);
         let counts = std::mem::take(&mut self.counts);
-        self.memory.note(Notes { bans, events, counts });
+        self.memory.note_soon(Notes { bans, events, counts });
+        if self.memory.due().is_some_and(|due| due.is_zero()) {
+            self.memory.hand_over();
+        }
         if self.memory.wants_snapshot() {
             self.memory.send_snapshot(self.judge.ledger.bans().cloned().collect());
         }
