@@ -67,9 +67,12 @@ impl Pending {
         dropped
     }
 
-    /// Everything that the ledger holds: what was noted before says nothing any more.
-    pub(super) fn replace(&mut self, bans: Vec<Ban>) {
+    /// Everything that the ledger holds: what was noted before says nothing any more. Of the counts, those in
+    /// the file that are not among them stay.
+    pub(super) fn replace(&mut self, bans: Vec<Ban>, counts: Vec<Count>) {
         self.anew = true;
+        let counts = counts.into_iter().map(|it| ((it.offender, it.jail), (it.bans, it.last)));
+        self.counts.extend(counts);
         self.bans = bans.into_iter().map(|ban| (ban.offender, Some(ban))).collect();
     }
 
@@ -121,7 +124,7 @@ mod tests {
         pending.add(note(Some(ban.clone())));
         pending.add(note(None));
         assert_eq!(pending.bans[&offender], None);
-        pending.replace(vec![ban.clone()]);
+        pending.replace(vec![ban.clone()], Vec::new());
         assert!(pending.anew);
         assert_eq!(pending.bans[&offender], Some(ban));
     }

@@ -8,7 +8,7 @@ use std::sync::mpsc::{SyncSender, TrySendError};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::event::Notes;
+use super::event::{Count, Notes};
 use crate::ban::Ban;
 
 /// The decider's end. Without a store it takes everything and does nothing.
@@ -25,8 +25,8 @@ pub struct Memory {
 #[derive(Debug)]
 pub(super) enum Work {
     Notes(Notes),
-    /// All bans there are.
-    Snapshot(Vec<Ban>),
+    /// All bans and counts there are.
+    Snapshot(Vec<Ban>, Vec<Count>),
 }
 
 #[derive(Debug, Default)]
@@ -100,11 +100,11 @@ impl Memory {
         }
     }
 
-    /// Hands over all bans. Answers a call of [`wants_snapshot`](Memory::wants_snapshot).
-    pub fn send_snapshot(&mut self, bans: Vec<Ban>) {
+    /// Hands over all bans and counts. Answers a call of [`wants_snapshot`](Memory::wants_snapshot).
+    pub fn send_snapshot(&mut self, bans: Vec<Ban>, counts: Vec<Count>) {
         // What was noted before is older.
         self.hand_over();
-        self.queue(Work::Snapshot(bans));
+        self.queue(Work::Snapshot(bans, counts));
     }
 
     /// Whether a snapshot is wanted; asked once, the answer is forgotten.

@@ -396,7 +396,7 @@ fn a_full_queue_makes_nobody_wait_and_is_made_good() {
     eventually("it is told", || !store.0.figures().is_working());
     blocker.execute_batch("COMMIT").unwrap();
     eventually("a snapshot is wanted", || store.0.wants_snapshot());
-    store.0.send_snapshot(all.clone());
+    store.0.send_snapshot(all.clone(), Vec::new());
     eventually("it works again", || store.0.figures().is_working());
     end(store);
     assert_eq!(folder.open().restored.bans.len(), all.len());
@@ -413,9 +413,18 @@ fn when_the_file_goes_away_another_is_begun() {
     eventually("written", || store.0.figures().commits() > 1);
     fs::remove_dir_all(path.parent().unwrap()).unwrap();
     eventually("a snapshot is wanted", || store.0.wants_snapshot());
-    store.0.send_snapshot(vec![ban("192.0.2.9", &[("sshd", Origin::Hits, soon())])]);
+    let counts = vec![Count {
+        offender: prefix("192.0.2.9"),
+        jail: "".into(),
+        bans: 3,
+        last: Timestamp::now(),
+    }];
+    let bans = vec![ban("192.0.2.9", &[("sshd", Origin::Hits, soon())])];
+    store.0.send_snapshot(bans, counts);
     end(store);
-    assert_eq!(folder.open().restored.bans[0].offender, prefix("192.0.2.9"));
+    let restored = folder.open().restored;
+    assert_eq!(restored.bans[0].offender, prefix("192.0.2.9"));
+    assert_eq!(restored.counts[0].bans, 3, "how often he was banned is in the new one, too");
 }
 
 #[test]

@@ -63,6 +63,7 @@ pub fn open(settings: Option<&Settings>, now: Timestamp) -> Opened {
         purge: Instant::now(),
         purge_every: PURGE_EVERY,
         complained: None,
+        forget_after: Instant::now(),
         ahead: Timestamp::ahead(),
         state: Arc::default(),
         figures: Arc::clone(&figures),
@@ -134,6 +135,8 @@ struct Writer {
     purge: Instant,
     purge_every: Duration,
     complained: Option<Instant>,
+    /// Before, nothing is too old.
+    forget_after: Instant,
     /// How far the wall clock was set when it was last looked at.
     ahead: i64,
     state: Arc<State>,
@@ -178,6 +181,8 @@ impl Writer {
         if (ahead - self.ahead).abs() >= A_STEP {
             tracing::info!("the clock was set; all bans are written anew");
             self.ahead = ahead;
+            // Wrong for a while, it must not make all of the history too old.
+            self.forget_after = Instant::now() + AN_HOUR;
             self.state.stale.store(true, Ordering::Relaxed);
         }
     }
@@ -192,7 +197,7 @@ impl Writer {
                     self.state.stale.store(true, Ordering::Relaxed);
                 }
             }
-            Work::Snapshot(bans) => self.pending.replace(bans),
+            Work::Snapshot(bans, counts) => self.pending.replace(bans, counts),
         }
         // In this order: what is in neither is written.
         self.figures.wait(self.pending.len());
@@ -238,7 +243,9 @@ impl Writer {
         }
         self.since = None;
         if Instant::now() >= self.purge {
-            let gone = file.purge(self.settings.keep, Timestamp::now())?;
+            let sure = Instant::now() >= self.forget_after;
+            let keep = if sure { self.settings.keep } else { Duration::MAX };
+            let gone = file.purge(keep, Timestamp::now())?;
             // Little by little, so that no transaction is long.
             self.purge = Instant::now() + if gone > 0 { COMMIT_EVERY } else { self.purge_every };
             if !file.is_in_its_place() {
@@ -304,6 +311,7 @@ const WAIT: Duration = COMMIT_EVERY.saturating_sub(KEEP);
 const TRY_AGAIN: Duration = Duration::from_secs(1);
 const PURGE_EVERY: Duration = Duration::from_secs(60);
 const A_MINUTE: Duration = Duration::from_secs(60);
+const AN_HOUR: Duration = Duration::from_secs(3_600);
 /// Microseconds.
 const A_STEP: i64 = 1_000_000;
 const SHORTEST_NAP: Duration = Duration::from_millis(1);

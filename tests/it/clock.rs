@@ -3,6 +3,7 @@
 //! Only root can set the clock, of the whole machine at that, and a time namespace has none of its own
 //! (time_namespaces(7): not CLOCK_REALTIME). So a library in front of libc's answers the daemon's questions.
 
+use std::net::UdpSocket;
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::Arc;
@@ -10,7 +11,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use nix::sys::signal::Signal;
 
-use crate::harness::{Daemon, Home, LOOPBACK, eventually, finish, portcullis};
+use crate::harness::{Daemon, HERE, Home, LOOPBACK, eventually, failed, finish, portcullis};
 
 /// What libc asks the kernel, and so many seconds more for the wall clock as the file AHEAD says.
 const LIBRARY: &str = r#"
@@ -100,6 +101,15 @@ fn a_clock_that_is_set_moves_no_ban() {
     for offender in BANNED {
         daemon.command(&["ban", offender, "--for", "1h"]);
     }
+    // Banned once, and let go: that is not forgotten.
+    let socket = UdpSocket::bind((HERE[0], 0)).unwrap();
+    for _ in 0..5 {
+        socket.send_to(failed("203.0.113.9").as_bytes(), daemon.address("udp", HERE[0])).unwrap();
+    }
+    daemon.wait_for_bans(&[BANNED[0], "203.0.113.9", BANNED[1]]);
+    daemon.command(&["unban", "203.0.113.9"]);
+    daemon.wait_until_remembered();
+    let began = wall();
     // Forward by two days, back by a month, and the ten years of a machine that boots without the time.
     for ahead in [2 * DAY, -30 * DAY, 3_650 * DAY, 0] {
         clock.set(ahead);
@@ -112,6 +122,18 @@ fn a_clock_that_is_set_moves_no_ban() {
         eventually("the file knows", || {
             state.query_row(ends, [wall() + ahead], |row| row.get::<_, i64>(0)).unwrap() == 2
         });
+        // Nor does he seem to have been quiet for long, or never to be.
+        let quiet =
+            "SELECT last / 1000000 FROM counts WHERE jail = '' AND offender = '203.0.113.9'";
+        let expected = began + ahead + 600;
+        eventually("so does it how long somebody is quiet", || {
+            let since: i64 = state.query_row(quiet, [], |row| row.get(0)).unwrap();
+            (since - expected).abs() < 10
+        });
+        // A clock that is ahead for a while costs no history. (One that is so at the start does.)
+        let lines = "SELECT count(*) FROM history";
+        let lines: i64 = state.query_row(lines, [], |row| row.get(0)).unwrap();
+        assert!(ahead <= 0 || lines >= 3, "{lines} lines of history are left");
         drop(state);
         daemon.end(Signal::SIGKILL);
         daemon = clock.start();

@@ -45,11 +45,7 @@ impl Decider {
     /// How often he was banned by now, for the store.
     pub(super) fn count(&mut self, offender: Prefix, jail: &Arc<str>) {
         for jail in [None, Some(jail)] {
-            if let Some(past) = self.judge.history.past(offender, jail) {
-                let Past { offender, jail, bans, quiet_since: last } = past;
-                let jail = jail.unwrap_or_else(|| "".into());
-                self.counts.push(Count { offender, jail, bans, last });
-            }
+            self.counts.extend(self.judge.history.past(offender, jail).map(count));
         }
     }
 
@@ -68,7 +64,14 @@ impl Decider {
             self.memory.hand_over();
         }
         if self.memory.wants_snapshot() {
-            self.memory.send_snapshot(self.judge.ledger.bans().cloned().collect());
+            let bans = self.judge.ledger.bans().cloned().collect();
+            let counts = self.judge.history.iter().map(count).collect();
+            self.memory.send_snapshot(bans, counts);
         }
     }
+}
+
+fn count(past: Past) -> Count {
+    let Past { offender, jail, bans, quiet_since: last } = past;
+    Count { offender, jail: jail.unwrap_or_else(|| "".into()), bans, last }
 }
