@@ -3,6 +3,7 @@
 //! Enters: batches of hits, orders, facts about this host. Leaves: changes to the gate.
 
 mod before; // what the store and the kernel held
+mod inputs; // what it waits for
 mod never; // who is never banned, as that becomes known
 mod notes; // what the store is told
 mod orders; // of the operator
@@ -17,7 +18,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::gate::{GateQueue, Snapshot};
 use super::intake::Seldom;
-use super::never::{Answer, Ask, Listed};
+use super::never::{Ask, Listed};
 use crate::ban::{Change, Decided, Judge, MOST_BANS, Origin, Reason, Refusal, Standing};
 use crate::config::{Jail, Plan};
 use crate::control::{Request, Response};
@@ -29,6 +30,8 @@ use crate::metrics::Metrics;
 use crate::model::{Prefix, Timestamp, Trust};
 use crate::pipeline::{Hit, Rules, Told};
 use crate::store::{Count, Event, Memory, Restored};
+use inputs::Input;
+pub(super) use inputs::Inputs;
 use never::never_ban;
 use reach::Reach;
 
@@ -57,15 +60,6 @@ pub(super) enum Asked {
 pub(super) struct Banned {
     pub(super) offenders: usize,
     pub(super) by_jail: HashMap<Arc<str>, usize>,
-}
-
-/// What the decider listens to.
-pub(super) struct Inputs {
-    pub(super) hits: mpsc::Receiver<Batch>,
-    pub(super) orders: mpsc::Receiver<Asked>,
-    pub(super) facts: mpsc::Receiver<Facts>,
-    pub(super) listed: mpsc::Receiver<Listed>,
-    pub(super) answers: mpsc::Receiver<Answer>,
 }
 
 /// What is known of those who are never banned when the daemon starts, and who is asked about others.
@@ -158,40 +152,31 @@ impl Decider {
     }
 
     /// Decides until nobody sends hits any more.
-    ///
-    /// A runtime of its own, on its own thread: it waits for three queues and a timer, and nothing
-    /// else runs on it.
-    pub(super) fn run(mut self, mut inputs: Inputs) -> std::io::Result<()> {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
-        runtime.block_on(async {
-            loop {
-                tokio::select! {
-                    biased;
-                    Some(facts) = inputs.facts.recv() => {
-                        self.facts = facts;
-                        self.never_changed();
-                    }
-                    Some(listed) = inputs.listed.recv() => {
-                        self.listed = listed;
-                        self.never_changed();
-                    }
-                    Some(answer) = inputs.answers.recv() => self.answered(answer),
-                    Some(asked) = inputs.orders.recv() => self.asked(asked),
-                    batch = inputs.hits.recv() => match batch {
-                        Some(batch) => self.batch(batch),
-                        None => break,
-                    },
-                    () = tokio::time::sleep(self.nap()) => {}
+    pub(super) fn run(mut self, mut inputs: Inputs) {
+        let waker = inputs::waker();
+        loop {
+            match inputs.next(&waker, self.nap()) {
+                Some(Input::Facts(facts)) => {
+                    self.facts = facts;
+                    self.never_changed();
                 }
-                self.expire();
-                self.remember();
-                self.metrics.hits_queue.set(inputs.hits.len());
+                Some(Input::Listed(listed)) => {
+                    self.listed = listed;
+                    self.never_changed();
+                }
+                Some(Input::Answer(answer)) => self.answered(answer),
+                Some(Input::Asked(asked)) => self.asked(asked),
+                Some(Input::Batch(batch)) => self.batch(batch),
+                Some(Input::End) => break,
+                None => {}
             }
-        });
+            self.expire();
+            self.remember();
+            self.metrics.hits_queue.set(inputs.hits.len());
+        }
         let snapshot = self.snapshot();
         self.gate.finish(snapshot);
         self.remember();
-        Ok(())
     }
 
     /// Who asked may be gone; the order is carried out all the same.

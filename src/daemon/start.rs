@@ -90,9 +90,7 @@ pub(super) fn start(
     let standing = fallen.clone().drop_guard();
     let decide = thread("decide", move || {
         let _standing = standing;
-        if let Err(error) = decider.run(inputs) {
-            tracing::error!("the decide thread cannot run: {error}");
-        }
+        decider.run(inputs);
     })?;
 
     let parts = Parts { plan, rules, metrics: &metrics, hits, stop: &stop, fallen: &fallen };
