@@ -6,7 +6,7 @@
 
 use std::collections::BTreeSet;
 use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use futures_util::{StreamExt, TryStreamExt};
@@ -130,15 +130,24 @@ fn next_hops(route: &RouteMessage) -> impl Iterator<Item = IpAddr> {
 /// `nameserver` lines (resolv.conf(5)); a zone (`%eth0`) is cut off. No file, no resolvers.
 fn resolvers() -> BTreeSet<IpAddr> {
     let text = std::fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
-    name_servers(&text).collect()
+    named(&text).collect()
 }
 
-fn name_servers(text: &str) -> impl Iterator<Item = IpAddr> {
+/// The name servers of the system in their order, as they are now.
+pub(crate) fn name_servers() -> Vec<SocketAddr> {
+    let text = std::fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
+    named(&text).map(|it| SocketAddr::new(it, DOMAIN)).collect()
+}
+
+fn named(text: &str) -> impl Iterator<Item = IpAddr> {
     text.lines().filter_map(|line| {
         let address = line.trim().strip_prefix("nameserver")?.split_whitespace().next()?;
         address.split('%').next()?.parse().ok().map(normal_address)
     })
 }
+
+/// The port of name servers.
+const DOMAIN: u16 = 53;
 
 /// Events come in bursts: an interface that goes up brings a dozen.
 const SETTLE: Duration = Duration::from_millis(100);
@@ -163,7 +172,7 @@ mod tests {
     fn resolv_conf_is_read() {
         let text = "# nameserver 192.0.2.9\nnameserver 192.0.2.53\n nameserver fe80::1%eth0\n\
                     nameserver\nsearch example.net\nnameserver x\n";
-        let found: Vec<_> = name_servers(text).map(|address| address.to_string()).collect();
+        let found: Vec<_> = named(text).map(|address| address.to_string()).collect();
         assert_eq!(found, ["192.0.2.53", "fe80::1"]);
     }
 }

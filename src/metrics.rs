@@ -59,6 +59,8 @@ pub struct Metrics {
     pub refused_full: Tally,
     /// Bans made without the answer of `never_ban.command`.
     pub never_unasked: Tally,
+    /// Names of the never-ban list that did not resolve when they were asked for.
+    pub never_unresolved: Tally,
     /// 1 while the breaker holds bans back.
     pub breaker_tripped: Level,
     /// Shares of bans that the breaker holds back.
@@ -184,6 +186,7 @@ impl Metrics {
             refused_never: spared("never_ban"),
             refused_full: spared("ledger_full"),
             never_unasked: Tally::new(counter!(NEVER_UNASKED)),
+            never_unresolved: Tally::new(counter!(NEVER_UNRESOLVED)),
             breaker_tripped: Level::new(gauge!(BREAKER_TRIPPED)),
             bans_held: Level::new(gauge!(BANS_HELD)),
             bans_dry_run: Level::new(gauge!(BANS_DRY_RUN)),
@@ -304,6 +307,7 @@ const DISPLACED: &str = "portcullis_offenders_displaced_total";
 const BANS: &str = "portcullis_bans";
 const BANS_TOTAL: &str = "portcullis_bans_total";
 const NEVER_UNASKED: &str = "portcullis_never_ban_unasked_total";
+const NEVER_UNRESOLVED: &str = "portcullis_never_ban_unresolved_total";
 const BREAKER_TRIPPED: &str = "portcullis_breaker_tripped";
 const BANS_HELD: &str = "portcullis_bans_held";
 const BANS_DRY_RUN: &str = "portcullis_bans_dry_run";
@@ -352,6 +356,7 @@ fn describe() {
         (SPARED, "Hits and offences that did not lead to a ban, by reason."),
         (DISPLACED, "Watched offenders that made room for others in a full table."),
         (NEVER_UNASKED, "Bans made without the answer of never_ban.command."),
+        (NEVER_UNRESOLVED, "Times that a name of never_ban.names did not resolve."),
         (BANS_TOTAL, "Bans imposed, by jail and origin."),
         (ENFORCE_STALE, "Times that the queue to the kernel was full; a snapshot follows."),
         (ENFORCE_ERRORS, "Transactions that the kernel refused."),

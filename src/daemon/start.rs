@@ -72,7 +72,8 @@ pub(super) fn start(
     let (orders, orders_in) = mpsc::channel(ORDERS);
     let (hits, hits_in) = mpsc::channel(BATCHES);
     let (listed_changed, listed_in) = mpsc::channel(1);
-    let listed = runtime.block_on(never::follow(&plan.never_ban, listed_changed));
+    let listed =
+        runtime.block_on(never::follow(&plan.never_ban, listed_changed, Arc::clone(&metrics)));
     let (asks, asks_in) = mpsc::channel(never::ASKS);
     let (answers, answers_in) = mpsc::channel(never::ASKS);
     runtime.spawn(never::answer(plan.never_ban.command.clone(), asks_in, answers));

@@ -21,6 +21,7 @@ mod layers; // who may import whom
 mod lines; // filters that look at several lines, and those for some programs only
 mod metrics;
 mod migrate; // every name, with its labels
+mod names;
 mod never_ban; // who is never shut out
 mod nft; // the daemon's table as `nft` sees it, and when others meddle
 mod nftables; // the gate as a library

@@ -58,6 +58,7 @@ fn every_name_is_there_from_the_start() {
         ("portcullis_connections", &[""]),
         ("portcullis_never_ban_entries", &[""]),
         ("portcullis_never_ban_unasked_total", &[""]),
+        ("portcullis_never_ban_unresolved_total", &[""]),
         ("portcullis_breaker_tripped", &[""]),
         ("portcullis_bans_held", &[""]),
         ("portcullis_bans_dry_run", &[""]),
