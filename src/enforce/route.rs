@@ -91,8 +91,12 @@ impl Routes {
 
     /// Returns whether there was room.
     fn put(&mut self, offender: Prefix) -> Result<bool, RouteError> {
-        let sources = self.held.iter().filter(|it| !it.is_ipv4()).count();
-        if !offender.is_ipv4() && sources >= MOST_SOURCES && !self.held.contains(&offender) {
+        let full = || {
+            // IPv6 comes last; that of IPv4 there can be a hundred thousand must not matter.
+            let sources = self.held.iter().rev().take_while(|it| !it.is_ipv4());
+            sources.count() >= MOST_SOURCES
+        };
+        if !offender.is_ipv4() && !self.held.contains(&offender) && full() {
             return Ok(false);
         }
         let what = || format!("route {offender} to nowhere");

@@ -1,10 +1,12 @@
 //! Every behaviour on every backend that can show it, with real packets.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
+use portcullis::enforce::{Backend, Routes, Wish};
 use portcullis::lab::login::{GOOD_PASSWORD, GOOD_USER, Service};
 use portcullis::lab::{ATTACKER, CLIENT, GATEWAY, Host, Outcome, Probe, SERVER, in_namespace};
+use portcullis::model::{Prefix, Timestamp, Until};
 use serde_json::json;
 
 use crate::harness::{Daemon, Home, SOON, eventually, finish, on_path, portcullis};
@@ -72,6 +74,25 @@ fn a_ban_lives_and_ends_with_nftables() {
 fn a_ban_lives_and_ends_with_routes() {
     in_namespace("backends::a_ban_lives_and_ends_with_routes", || {
         a_ban_lives_and_ends(BACKENDS[1]);
+    });
+}
+
+/// However many are banned, one more costs the same.
+#[test]
+fn many_routes_cost_no_more_each_than_few() {
+    in_namespace("backends::many_routes_cost_no_more_each_than_few", || {
+        let mut routes = Routes::open().unwrap();
+        let mut each = |first: u32, count: u32| {
+            let wishes: Vec<_> = (first..first + count)
+                .map(|n| Prefix::host(Ipv4Addr::from_bits(0x0a00_0000 + n).into()))
+                .map(|it| Wish { target: it.into(), until: Some(Until::Forever) })
+                .collect();
+            let began = Instant::now();
+            routes.apply(&wishes, Timestamp::now()).unwrap();
+            began.elapsed() / count
+        };
+        let (few, _, many) = (each(0, 1_000), each(1_000, 30_000), each(31_000, 1_000));
+        assert!(many < 5 * few, "{few:?} each at first, {many:?} at last");
     });
 }
 
