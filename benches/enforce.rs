@@ -2,12 +2,15 @@
 //! long a burst of attackers takes. The real daemon, in a network namespace of its own; the kernel's
 //! own notifications are the clock's other end, so nothing polls.
 //!
-//! `cargo bench --bench enforce`. Beside it, in the same run: one element over netlink alone, and
-//! one `nft add element`.
+//! `cargo bench --bench enforce`. Beside it, in the same run: one element over netlink alone, one
+//! `nft add element`, and the same way through three threads that do nothing: a datagram, two queues and
+//! the one who waits at the end. To wake a thread that sleeps is most of the time, and what differs
+//! from one machine, and from one minute, to the next; so compare with that.
 
 use std::io::{Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, TcpStream, UdpSocket};
 use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::sync_channel;
 use std::time::{Duration, Instant};
 
 use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_NETFILTER};
@@ -39,6 +42,7 @@ fn main() {
         "  of it in the daemon   mean {:>8.1} µs, from the wake-up by the datagram on",
         in_daemon()
     );
+    row("three empty threads", &mut empty_threads(), &floor);
     row("netlink alone", &mut floor.clone(), &floor);
     match nft {
         Some(mut nft) => row("`nft add element`", &mut nft, &floor),
@@ -138,6 +142,31 @@ fn burst(watch: &Watch, protocol: &str, base: u32) -> (Duration, Duration, usize
     let sent = Instant::now();
     let found = watch.elements(BURST, sent + Duration::from_secs(10));
     (sent - began, sent.elapsed(), found)
+}
+
+/// A datagram handed from thread to thread, as in the daemon, by threads that do nothing.
+fn empty_threads() -> Vec<Duration> {
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let to = socket.local_addr().unwrap();
+    let [(ingest, decide), (decided, enforce), (enforced, end)] =
+        [(); 3].map(|()| sync_channel::<()>(1));
+    std::thread::spawn(move || {
+        let mut buffer = [0; 2_048];
+        while socket.recv(&mut buffer).is_ok() && ingest.send(()).is_ok() {}
+    });
+    std::thread::spawn(move || while decide.recv().is_ok() && decided.send(()).is_ok() {});
+    std::thread::spawn(move || while enforce.recv().is_ok() && enforced.send(()).is_ok() {});
+    let from = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let line = line(offender(0, false));
+    let span = || {
+        std::thread::sleep(Duration::from_millis(3));
+        let began = Instant::now();
+        from.send_to(line.as_bytes(), to).unwrap();
+        end.recv().unwrap();
+        began.elapsed()
+    };
+    (0..WARM).for_each(|_| _ = span());
+    (0..SINGLE).map(|_| span()).collect()
 }
 
 /// One element a transaction, without a daemon.
