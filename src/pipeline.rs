@@ -130,6 +130,18 @@ impl Rules {
         }
     }
 
+    /// What the automaton reads of a line; in `room` what must be put together for it.
+    #[inline]
+    pub fn subject<'a>(
+        &self,
+        line: &'a [u8],
+        message: &Message<'a>,
+        room: &'a mut Vec<u8>,
+    ) -> Subject<'a> {
+        let header = self.foreign.header(line, message, room);
+        Subject::new(message.app, message.text, header, line)
+    }
+
     /// The compiled patterns.
     pub fn matcher(&self) -> &Matcher {
         &self.matcher
@@ -230,8 +242,7 @@ impl Worker {
     fn scan<'l, 'a: 'l>(&mut self, lines: impl IntoIterator<Item = (&'a [u8], &'l Message<'a>)>) {
         let Worker { rules, scratch, foreign, .. } = self;
         let subject = |((line, message), room): ((&'a [u8], &Message<'a>), _)| {
-            let header = rules.foreign.header(line, message, room);
-            Subject::new(message.app, message.text, header, line)
+            rules.subject(line, message, room)
         };
         let lines = lines.into_iter().zip(&mut foreign.texts);
         let subjects: SmallVec<[_; GROUP]> = lines.map(subject).collect();
@@ -311,13 +322,13 @@ impl Worker {
         message
     }
 
-    /// How many gates the messages of `lines` open: the match alone, without any exact check. For
-    /// benches.
-    pub fn opened(&mut self, lines: &[&[u8]], messages: &[Message<'_>]) -> usize {
+    /// How many gates lines open: the match alone, without headers and exact checks. For benches.
+    pub fn opened(&mut self, subjects: &[Subject<'_>]) -> usize {
+        let Worker { rules, scratch, .. } = self;
         let mut count = 0;
-        for (lines, messages) in lines.chunks(GROUP).zip(messages.chunks(GROUP)) {
-            self.scan(lines.iter().copied().zip(messages));
-            count += (0..lines.len()).map(|line| self.scratch.opened(line)).sum::<usize>();
+        for subjects in subjects.chunks(GROUP) {
+            rules.matcher.scan(subjects, scratch);
+            count += (0..subjects.len()).map(|line| scratch.opened(line)).sum::<usize>();
         }
         count
     }

@@ -54,7 +54,8 @@ pub struct Message<'a> {
     pub priority: Option<u8>,
     /// The time as written, for [`stamp::read`]; empty when there is none.
     pub stamp: &'a [u8],
-    /// The host that the line claims to come from: a word of the sender's, never proof.
+    /// The host that the line claims to come from: one word, without spaces, of the sender's, and never
+    /// proof.
     pub hostname: &'a [u8],
     /// APP-NAME, or the tag without pid and colon; empty when there is none.
     pub app: &'a [u8],

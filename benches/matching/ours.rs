@@ -2,14 +2,14 @@
 
 use std::hint::black_box;
 use std::ops::Range;
+use std::sync::Arc;
 
-use portcullis::filter::Filter;
-use portcullis::pipeline::{Hit, Worker};
+use portcullis::matcher::Subject;
+use portcullis::pipeline::{Hit, Rules, Worker};
 use portcullis::syslog::{Message, Parser};
 
-use crate::traffic::fail2ban::Fail2ban;
 use crate::traffic::view::{subject, view};
-use crate::traffic::{Log, NOW, SPEAKER, is_hit, rules};
+use crate::traffic::{Log, NOW, SPEAKER, is_hit};
 
 /// Parsed lines and what engines see of them, so that nothing but matching is measured.
 pub(crate) struct Prepared<'a> {
@@ -58,18 +58,31 @@ impl<'a> Prepared<'a> {
 }
 
 /// Matching alone: no headers, no exact checks.
-pub(crate) struct Engine {
+pub(crate) struct Engine<'a> {
     worker: Worker,
+    subjects: Vec<Subject<'a>>,
 }
 
-impl Engine {
-    pub(crate) fn new(filters: &[Filter], fail2ban: Option<&Fail2ban>) -> Engine {
-        Engine { worker: Worker::new(rules(filters, fail2ban)) }
+impl<'a> Engine<'a> {
+    /// Warm, and ready for `lines`; in `rooms` what must be put together of them.
+    pub(crate) fn new(
+        rules: Arc<Rules>,
+        warm_up: &Log,
+        lines: &Prepared<'a>,
+        rooms: &'a mut Vec<Vec<u8>>,
+    ) -> Engine<'a> {
+        rooms.resize(lines.lines.len(), Vec::new());
+        let each = lines.lines.iter().zip(&lines.messages).zip(rooms);
+        let subjects =
+            each.map(|((line, message), room)| rules.subject(line, message, room)).collect();
+        let mut worker = Worker::new(rules);
+        count_hits(&mut worker, warm_up);
+        Engine { worker, subjects }
     }
 
     /// How many gates the lines open.
-    pub(crate) fn count(&mut self, lines: &Prepared<'_>, range: Range<usize>) -> usize {
-        self.worker.opened(&lines.lines[range.clone()], &lines.messages[range])
+    pub(crate) fn count(&mut self, range: Range<usize>) -> usize {
+        self.worker.opened(&self.subjects[range])
     }
 }
 

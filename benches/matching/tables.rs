@@ -87,15 +87,15 @@ fn header(log: &Log) {
 /// Which patterns match, without headers.
 fn matching(set: &Set, name: &str, warm_up: &Log, log: &Log) {
     let gates = Gates::new(&set.filters, set.fail2ban());
-    let warm_up = Prepared::new(warm_up);
     let lines = Prepared::new(log);
-    let mut engine = Engine::new(&set.filters, set.fail2ban());
-    engine.count(&warm_up, 0..warm_up.messages.len());
+    let mut rooms = Vec::new();
+    let mut engine = Engine::new(rules(&set.filters, set.fail2ban()), warm_up, &lines, &mut rooms);
+    let warm_up = Prepared::new(warm_up);
     let regex_set = crates::Sets::new(&gates);
     // A set whose cache is too small for its states would be at this for an hour.
     regex_set.count(&warm_up, 0..warm_up.messages.len().min(5_000));
     let mut contestants = vec![Contestant::new("ours", |range| {
-        black_box(engine.count(&lines, range));
+        black_box(engine.count(range));
     })];
     contestants.extend(vectorscan(&gates, &lines));
     contestants.push(Contestant::new("regex::RegexSet, 64 MB of states", |range| {
@@ -242,18 +242,18 @@ pub(crate) fn growth(_: &[Set]) {
         let generator = Generator::of(&filters, &filters, None::<&Fail2ban>);
         let warm_up = generator.log(size() / 3, 6, 1);
         let log = generator.log(size() / 3, 6, 2);
-        let (warm_up_lines, lines) = (Prepared::new(&warm_up), Prepared::new(&log));
         let before = allocated();
-        let mut engine = Engine::new(&filters, None);
-        engine.count(&warm_up_lines, 0..warm_up.len());
-        let memory = (allocated() - before) / 1e6;
-        let mut worker = Worker::new(rules(&filters, None));
+        let rules = rules(&filters, None);
+        let mut worker = Worker::new(Arc::clone(&rules));
         ours::count_hits(&mut worker, &warm_up);
+        let memory = (allocated() - before) / 1e6;
+        let (lines, mut rooms) = (Prepared::new(&log), Vec::new());
+        let mut engine = Engine::new(rules, &warm_up, &lines, &mut rooms);
         let mut hits = Vec::new();
         let gates = Gates::new(&filters, None);
         let mut contestants = vec![
             Contestant::new(format!("ours, match alone ({memory:.0} MB with rules)"), |range| {
-                black_box(engine.count(&lines, range));
+                black_box(engine.count(range));
             }),
             Contestant::new("ours, whole line", |range| {
                 ours::whole(&mut worker, &mut hits, &log, range);

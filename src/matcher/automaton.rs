@@ -17,6 +17,7 @@ mod cache;
 mod nfa;
 mod subset;
 mod walk;
+mod words;
 
 use regex_syntax::hir::Hir;
 
@@ -31,6 +32,10 @@ pub(super) struct Automaton {
     belief: Belief,
     nfa: Nfa,
     classes: Box<[u8; 256]>,
+    /// The same, but that `END` is of the class of ends.
+    last_classes: Box<[u16; 256]>,
+    /// The class of ends: a state leads to `DEAD` by it where nothing opens at the end of a line.
+    ends: u16,
     /// The width of a row, as a power of two.
     shift: u32,
     /// Gates from this one on are foreign.
@@ -55,8 +60,8 @@ pub enum Header<'a> {
     None,
     /// ` HOST PROGRAM: TEXT`, or ` HOST PROGRAM[NUMBER]: TEXT`.
     Host {
-        /// `HOST PROGRAM`, a host without spaces.
-        front: &'a [u8],
+        /// A word without spaces.
+        host: &'a [u8],
         /// Whether there is a number.
         is_numbered: bool,
     },
@@ -74,6 +79,13 @@ impl<'a> Subject<'a> {
             _ => program,
         };
         Subject { program, text, header, line }
+    }
+
+    /// The part of the line that gates may read.
+    pub(super) fn read(&self) -> &'a [u8] {
+        let Header::Host { host, .. } = self.header else { return self.line };
+        let at = (host.as_ptr() as usize).wrapping_sub(self.line.as_ptr() as usize);
+        self.line.get(at..).unwrap_or(self.line)
     }
 }
 
@@ -97,12 +109,26 @@ impl Automaton {
         apart.extend([NUMBERED, PLAIN]);
         apart.extend(b'0'..=b'9');
         let (classes, class_count) = nfa.classes(&apart);
-        let shift = class_count.next_power_of_two().trailing_zeros();
+        // One more, for the end of a line.
+        let shift = (class_count + 1).next_power_of_two().trailing_zeros();
         let most_states = (bytes / ROW_SHARE / (2 << shift)).clamp(LEAST_STATES, MOST_STATES);
+        let ends = class_count as u16;
+        let mut last_classes = Box::new(classes.map(u16::from));
+        last_classes[usize::from(END)] = ends;
         let (classes, foreign) = (Box::new(classes), native.len() as u32);
         let most_bytes = bytes.max(LEAST_BYTES);
         let belief = BELIEF;
-        Ok(Automaton { belief, nfa, classes, shift, foreign, most_states, most_bytes })
+        Ok(Automaton {
+            belief,
+            nfa,
+            classes,
+            last_classes,
+            ends,
+            shift,
+            foreign,
+            most_states,
+            most_bytes,
+        })
     }
 
     /// Working memory for one thread, which must not be used with another automaton.
@@ -144,6 +170,7 @@ impl Automaton {
         let starts = [(Part::Host, behind_space), (Part::Program, native), (Part::Text, foreign)];
         for (at, (part, states)) in starts.into_iter().enumerate() {
             let set = self.close(cache, part, &states);
+            cache.starts_open[at] = !set.opens.is_empty();
             cache.starts[at] = cache.insert(self, set);
         }
         cache.start_count = cache.states();
@@ -162,10 +189,12 @@ impl Automaton {
     /// The gates that a subject leaves possible, and that are not open.
     pub(super) fn left(&self, subject: &Subject<'_>, cache: &mut Cache) -> Vec<u32> {
         let mut state = cache.starts[HOST];
-        let Header::Host { front, is_numbered } = subject.header else { return Vec::new() };
+        let Header::Host { host, is_numbered } = subject.header else { return Vec::new() };
         let separator = if is_numbered { NUMBERED } else { PLAIN };
-        for byte in front.iter().chain(&[separator]).chain(subject.text) {
-            state = self.build(state, *byte, cache);
+        for piece in [host, b" ", subject.program, &[separator], subject.text] {
+            for byte in piece {
+                state = self.build(state, *byte, cache);
+            }
         }
         let states = &cache.sets[usize::from(state)].states;
         let mut gates: Vec<u32> = states.iter().map(|at| self.nfa.owner[*at as usize]).collect();
@@ -177,7 +206,7 @@ impl Automaton {
     fn end(&self, state: u16, cache: &mut Cache, opened: &mut Vec<u32>) {
         if cache.ends[usize::from(state)].is_none() {
             let opens = self.opens_at_end(state, cache);
-            cache.end(state, opens);
+            cache.end(self, state, opens);
         }
         if let Some(opens) = &cache.ends[usize::from(state)] {
             opened.extend_from_slice(opens);
@@ -224,7 +253,7 @@ impl Automaton {
             let both = [&cache.programs[..], &foreign].concat();
             self.close(cache, Part::Program, &both)
         } else if is_separator {
-            let behind = self.behind_header(&from.states, byte, &mut cache.room);
+            let behind = self.behind_separator(&from.states, byte, &mut cache.room);
             self.close(cache, Part::Text, &behind)
         } else {
             let room = &mut cache.room;
@@ -244,7 +273,7 @@ impl Automaton {
     }
 
     /// Native gates read the separator; foreign ones what may stand in its place.
-    fn behind_header(&self, from: &[u32], separator: u8, room: &mut subset::Room) -> Vec<u32> {
+    fn behind_separator(&self, from: &[u32], separator: u8, room: &mut subset::Room) -> Vec<u32> {
         let (native, mut foreign): (Vec<u32>, Vec<u32>) =
             from.iter().partition(|state| self.nfa.owner[**state as usize] < self.foreign);
         // A native gate knows one separator only.
@@ -274,6 +303,9 @@ impl Automaton {
 const NUMBERED: u8 = 0x1e;
 /// The one that native gates are written with.
 pub(super) const PLAIN: u8 = 0x1f;
+
+/// Fills the last bytes of a line up.
+const END: u8 = 0;
 
 /// Where a walk begins.
 const HOST: usize = 0;

@@ -2,23 +2,36 @@
 //!
 //! Most patterns say early whom they are for: after the program and a word or two of a line that is
 //! none of theirs, nothing of them is left. A few *roam*: `.*Googlebot` stays possible to the last
-//! byte of every line. With them in the same automaton, no line is ever over before its end. So those
-//! have an automaton apart, which runs only on lines that contain one of the words that they cannot
-//! do without; and the words are looked for all at once, sixteen or thirty-two bytes at a time (Teddy,
-//! of the crate aho-corasick).
+//! byte of every line, and `<ip> - .*jndi` to that of every request. With them in the same automaton,
+//! such lines are never over before their end. So those have an automaton apart, which runs only on
+//! lines whose header leaves them possible, and that contain one of the words that they cannot do
+//! without; and the words are looked for all at once, sixteen or thirty-two bytes at a time (Teddy, of
+//! the crate aho-corasick).
+
+mod roaming;
+
+use std::collections::BTreeSet;
 
 use aho_corasick::packed::{Builder, Searcher};
 use regex_syntax::hir::Hir;
 
-use super::automaton::{Automaton, Cache, Header, PLAIN, Subject};
-use super::nearest::literals;
+use super::automaton::{Automaton, Cache, Subject};
+use roaming::{roaming, strangers};
 
 /// The gates, compiled. Shared, read-only.
 #[derive(Debug)]
 pub(super) struct Gates {
     routed: Part,
-    /// The gates that roam, and their words.
-    roaming: Option<(Part, Searcher)>,
+    roaming: Option<Roaming>,
+}
+
+/// The gates that roam, and their words.
+#[derive(Debug)]
+struct Roaming {
+    part: Part,
+    words: Searcher,
+    /// Some of them are for any program.
+    anywhere: bool,
 }
 
 #[derive(Debug)]
@@ -46,16 +59,17 @@ impl Gates {
         bytes: usize,
     ) -> Result<Gates, (usize, String)> {
         let all = Automaton::new(native, foreign, bytes)?;
-        let words = roaming(&all, native, foreign);
+        let roamers = roaming(&all, native, foreign);
         let mut builder = Builder::new();
-        builder.extend(words.iter().map(|(_, word)| word));
-        let searcher = (!words.is_empty()).then(|| builder.build()).flatten();
+        let words: BTreeSet<_> = roamers.iter().flat_map(|it| &it.words).collect();
+        builder.extend(words);
+        let searcher = (!roamers.is_empty()).then(|| builder.build()).flatten();
         let Some(searcher) = searcher else {
             // None roams, or this processor has no such instructions.
             let gates = (0..(native.len() + foreign.len()) as u32).collect();
             return Ok(Gates { routed: Part { automaton: all, gates }, roaming: None });
         };
-        let roams = |gate: usize| words.iter().any(|(it, _)| *it as usize == gate);
+        let roams = |gate: usize| roamers.iter().any(|it| it.gate as usize == gate);
         let part = |roaming: bool, bytes: usize| {
             let mut gates = Vec::new();
             let mut of = |hirs: &[Hir], first: usize| -> Vec<Hir> {
@@ -71,17 +85,17 @@ impl Gates {
             let automaton = automaton.map_err(|(at, why)| (gates[at] as usize, why))?;
             Ok::<_, (usize, String)>(Part { automaton, gates })
         };
-        Ok(Gates {
-            routed: part(false, bytes - bytes / ROAMING_SHARE)?,
-            roaming: Some((part(true, bytes / ROAMING_SHARE)?, searcher)),
-        })
+        let (routed, part) =
+            (part(false, bytes - bytes / ROAMING_SHARE)?, part(true, bytes / ROAMING_SHARE)?);
+        let anywhere = !strangers(&part.automaton).is_empty();
+        Ok(Gates { routed, roaming: Some(Roaming { part, words: searcher, anywhere }) })
     }
 
     /// Working memory for one thread.
     pub(super) fn caches(&self) -> Caches {
         Caches {
             routed: self.routed.automaton.cache(),
-            roaming: self.roaming.as_ref().map(|(part, _)| part.automaton.cache()),
+            roaming: self.roaming.as_ref().map(|it| it.part.automaton.cache()),
         }
     }
 
@@ -95,12 +109,14 @@ impl Gates {
         opened.iter_mut().for_each(Vec::clear);
         self.routed.automaton.scan(subjects, &mut caches.routed, opened);
         opened.iter_mut().for_each(|opened| self.routed.name(opened));
-        let (Some((part, words)), Some(cache)) = (&self.roaming, &mut caches.roaming) else {
-            return;
-        };
+        let (Some(roaming), Some(cache)) = (&self.roaming, &mut caches.roaming) else { return };
+        let Roaming { part, words, anywhere } = roaming;
         let is_in = |text| words.find(text).is_some();
         for (subject, opened) in subjects.iter().zip(opened) {
-            if match subject.line {
+            if !anywhere && part.automaton.is_over(subject, cache, opened) {
+                continue;
+            }
+            if match subject.read() {
                 [] => is_in(subject.text) || is_in(subject.program),
                 line => is_in(line),
             } {
@@ -113,7 +129,7 @@ impl Gates {
 
     /// From now on these gates open only where all of their pattern was seen.
     pub(super) fn doubt(&self, gates: &[u32], caches: &mut Caches) {
-        let roaming = self.roaming.as_ref().map(|(part, _)| part).zip(caches.roaming.as_mut());
+        let roaming = self.roaming.as_ref().map(|it| &it.part).zip(caches.roaming.as_mut());
         for (part, cache) in roaming.into_iter().chain([(&self.routed, &mut caches.routed)]) {
             let place = |gate| part.gates.binary_search(gate).ok();
             let own: Vec<u32> = gates.iter().filter_map(place).map(|at| at as u32).collect();
@@ -122,7 +138,7 @@ impl Gates {
     }
 
     fn parts(&self) -> impl Iterator<Item = &Part> {
-        self.roaming.iter().map(|(part, _)| part).chain([&self.routed])
+        self.roaming.iter().map(|it| &it.part).chain([&self.routed])
     }
 
     /// States of the NFA, and the bytes that they take.
@@ -138,7 +154,7 @@ impl Gates {
 
     /// The gates that roam.
     pub(super) fn roaming(&self) -> &[u32] {
-        self.roaming.as_ref().map_or(&[], |(part, _)| &part.gates)
+        self.roaming.as_ref().map_or(&[], |it| &it.part.gates)
     }
 }
 
@@ -156,47 +172,8 @@ impl Caches {
     }
 }
 
-/// The gates that a line of nobody's leaves possible, and the word of each; only if all of them have one
-/// that tells, and are few enough to look for.
-fn roaming(all: &Automaton, native: &[Hir], foreign: &[Hir]) -> Vec<(u32, Vec<u8>)> {
-    let mut cache = all.cache();
-    let text = "zq ".repeat(24);
-    let mut gates = Vec::new();
-    for is_numbered in [false, true] {
-        let header = Header::Host { front: b"zq zq", is_numbered };
-        let subject = Subject::new(b"zq", text.as_bytes(), header, b"");
-        gates.extend(all.left(&subject, &mut cache));
-    }
-    gates.sort_unstable();
-    gates.dedup();
-    let hir = |gate: u32| native.iter().chain(foreign).nth(gate as usize);
-    let with_word = |gate: u32| Some((gate, word(hir(gate)?)?));
-    let mut words: Vec<_> = gates.into_iter().filter_map(with_word).collect();
-    words.truncate(MOST_WORDS);
-    words
-}
-
-/// The longest word that every line of the gate contains, in whatever order a header has its parts.
-///
-/// So it holds nothing that stands between the parts: a colon and brackets around the process id, a
-/// separator, and no space at its ends.
-fn word(gate: &Hir) -> Option<Vec<u8>> {
-    let mut all = Vec::new();
-    literals(gate, &mut all);
-    let between = |byte: &u8| matches!(*byte, b':' | b'[' | b']' | PLAIN | b'\n');
-    let pieces = all.iter().flat_map(|literal| literal.split(between));
-    let longest = pieces.map(<[u8]>::trim_ascii).max_by_key(|piece| piece.len())?;
-    (longest.len() >= TELLING).then(|| longest.to_vec())
-}
-
 /// The part of the memory that gates get which roam.
 const ROAMING_SHARE: usize = 4;
-
-/// Shorter words stand in every other line.
-const TELLING: usize = 5;
-
-/// Teddy looks for so many at about the speed of few.
-const MOST_WORDS: usize = 48;
 
 #[cfg(test)]
 mod tests;

@@ -10,7 +10,7 @@ use std::hash::{BuildHasherDefault, Hasher};
 use indexmap::IndexSet;
 
 use super::subset::Room;
-use super::walk::HEAD;
+use super::words::Words;
 use super::{Automaton, STARTS};
 
 /// One thread's working memory of an automaton.
@@ -29,11 +29,13 @@ pub(in crate::matcher) struct Cache {
     pub(super) room: Room,
     /// The states that walks begin with, and how many there are.
     pub(super) starts: [u16; STARTS],
+    /// Whether gates open there already.
+    pub(super) starts_open: [bool; STARTS],
     pub(super) start_count: usize,
     /// Where native gates begin.
     pub(super) programs: Vec<u32>,
-    /// Room for the beginnings of lines.
-    pub(super) heads: Vec<[u8; HEAD]>,
+    /// What words of headers lead to.
+    pub(super) words: Words,
     /// Scans so far.
     pub(super) scans: u32,
     /// What is allocated for sets and ends.
@@ -81,9 +83,10 @@ impl Cache {
             marks: Vec::new(),
             room: Room::new(&automaton.nfa),
             starts: [0; STARTS],
+            starts_open: [false; STARTS],
             start_count: 0,
             programs: Vec::new(),
-            heads: Vec::new(),
+            words: Words::default(),
             scans: 0,
             set_bytes: 0,
             built: 0,
@@ -168,11 +171,16 @@ impl Cache {
         self.sets.clear();
         self.ends.clear();
         self.marks.clear();
+        self.words.clear();
         self.set_bytes = 0;
     }
 
     /// Remembers what opens when a line ends in `state`.
-    pub(super) fn end(&mut self, state: u16, opens: Box<[u32]>) {
+    pub(super) fn end(&mut self, automaton: &Automaton, state: u16, opens: Box<[u32]>) {
+        if opens.is_empty() {
+            let at = (usize::from(state) << automaton.shift) + usize::from(automaton.ends);
+            self.rows[at] = DEAD;
+        }
         self.set_bytes += 4 * opens.len();
         self.ends[usize::from(state)] = Some(opens);
     }
@@ -205,6 +213,7 @@ impl Cache {
         }
         self.rows.truncate(kept * width);
         self.openings.clear();
+        self.words.clear();
         let mut index = 0;
         self.sets.retain(|_| {
             index += 1;

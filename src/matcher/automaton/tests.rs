@@ -45,6 +45,7 @@ fn what_is_hot_survives_a_full_cache() {
         number: None,
         text: "shut 1 by a".into(),
         whole: false,
+        apart: false,
     };
     let cold =
         |cache: &mut Cache, random: &mut Random| _ = opened(&automaton, cache, &Line::new(random));
@@ -136,6 +137,18 @@ const FOREIGN: [&str; 9] = [
     r"\A \S+ \S+ [ab]+(?m:$)",
     r"\A<[^.]+> door: no",
 ];
+const HOSTS: [&str; 10] = [
+    "gw",
+    "h",
+    "no",
+    "shut",
+    "<x",
+    "door:",
+    "door[1]:",
+    "x\ny",
+    "sixteen-letters-",
+    "a.host.of.some.very.long.domain",
+];
 const CACHE: usize = 8 << 20;
 
 fn automaton(bytes: usize) -> Automaton {
@@ -165,25 +178,30 @@ struct Line {
     text: String,
     /// It is handed over as a line of some other shape.
     whole: bool,
+    /// Its parts are.
+    apart: bool,
 }
 
 impl Line {
     fn new(random: &mut Random) -> Line {
-        let words =
-            ["shut ", "1 ", "by ", "a", "b", "no ", "door: ", "[2]: ", "gate", " ", "\n", "x"];
+        let words = [
+            "shut ", "1 ", "by ", "a", "b", "no ", "door: ", "[2]: ", "gate", " ", "\n", "x", "\0",
+        ];
         let most = [9, 9, 9, 80][random.below(4)];
         let text = (0..random.below(most)).map(|_| words[random.below(words.len())]).collect();
         Line {
-            host: ["gw", "h", "no", "shut", "<x", "door:", "door[1]:"][random.below(7)],
-            program: ["door", "gate", "shut", "e", "xe", "by"][random.below(6)],
+            host: HOSTS[random.below(HOSTS.len())],
+            program: ["door", "gate", "shut", "e", "xe", "by", "a-door-with-a-long-name"]
+                [random.below(7)],
             number: [None, Some("1"), Some("23")][random.below(3)],
             text,
             whole: random.below(4) == 0,
+            apart: random.below(8) == 0,
         }
     }
 
-    fn front(&self) -> String {
-        format!("{} {}", self.host, self.program)
+    fn line(&self) -> String {
+        format!("{} {} {}", self.host, self.program, self.text)
     }
 
     fn view(&self) -> String {
@@ -203,14 +221,19 @@ fn opened(automaton: &Automaton, cache: &mut Cache, line: &Line) -> Vec<u32> {
 }
 
 fn opened_abreast(automaton: &Automaton, cache: &mut Cache, lines: &[Line]) -> Vec<Vec<u32>> {
-    let views: Vec<(String, String)> = lines.iter().map(|it| (it.view(), it.front())).collect();
+    let views: Vec<(String, String)> = lines.iter().map(|it| (it.view(), it.line())).collect();
     let mut subjects = Vec::new();
-    for (line, (view, front)) in lines.iter().zip(&views) {
+    for (line, (view, whole)) in lines.iter().zip(&views) {
+        let (host, rest) = whole.as_bytes().split_at(line.host.len());
+        let (program, text) = rest[1..].split_at(line.program.len());
+        let text = &text[1..];
         let header = match line.whole {
             true => Header::Other(view.as_bytes()),
-            false => Header::Host { front: front.as_bytes(), is_numbered: line.number.is_some() },
+            false => Header::Host { host, is_numbered: line.number.is_some() },
         };
-        subjects.push(Subject::new(line.program.as_bytes(), line.text.as_bytes(), header, b""));
+        // Words are remembered where they stand in a line.
+        let whole = if line.apart { b"" } else { whole.as_bytes() };
+        subjects.push(Subject::new(program, text, header, whole));
     }
     let mut found = vec![Vec::new(); lines.len()];
     automaton.scan(&subjects, cache, &mut found);

@@ -3,20 +3,20 @@
 mod abreast;
 mod alone;
 
-pub(super) use abreast::HEAD;
-
-use super::cache::Cache;
+use super::cache::{Cache, DEAD};
+use super::words::Word;
 use super::{Automaton, FOREIGN, HOST, Header, NATIVE, NUMBERED, PLAIN, Subject};
 
 /// What is to be read of a line; a line that is read twice is two of these.
 #[derive(Clone, Copy, Debug)]
-struct Walk<'a> {
+pub(super) struct Walk<'a> {
     /// The line, by its place among those that are read together.
     line: usize,
     /// Where it begins, of [`Cache::starts`].
-    start: usize,
-    /// What stands before a separator, the separator, the text.
-    pieces: [&'a [u8]; 3],
+    pub(super) start: usize,
+    /// The header: host and program.
+    pub(super) words: [Option<Word<'a>>; 2],
+    text: &'a [u8],
 }
 
 impl Automaton {
@@ -35,33 +35,53 @@ impl Automaton {
                 self.abreast(subjects, cache, opened);
                 continue;
             }
-            for walk in subjects.iter().enumerate().flat_map(|(line, it)| walks(line, it)) {
-                let opened = &mut opened[walk.line];
+            for (line, subject) in subjects.iter().enumerate() {
                 match marks {
-                    true => self.alone::<true>(&walk, cache, opened),
-                    false => self.alone::<false>(&walk, cache, opened),
+                    true => self.alone::<true>(line, subject, cache, &mut opened[line]),
+                    false => self.alone::<false>(line, subject, cache, &mut opened[line]),
                 }
             }
         }
     }
 }
 
-/// The walks of a subject: one, but for a line that native and foreign gates read apart.
-fn walks<'a>(line: usize, subject: &Subject<'a>) -> impl Iterator<Item = Walk<'a>> + use<'a> {
-    let Subject { program, text, header, .. } = *subject;
-    let is_nobodys = program.iter().any(|byte| matches!(*byte, NUMBERED | PLAIN));
-    let walk = |start, pieces| Some(Walk { line, start, pieces });
-    let native = || walk(NATIVE, [program, &[PLAIN], text]).filter(|_| !is_nobodys);
-    let (one, other) = match header {
-        Header::None => (native(), None),
-        Header::Host { front, is_numbered } if !is_nobodys => {
-            let separator: &[u8] = if is_numbered { &[NUMBERED] } else { &[PLAIN] };
-            (walk(HOST, [front, separator, text]), None)
+impl Automaton {
+    /// Whether the header of a line leaves no gate possible. When it cannot tell, it does.
+    #[inline]
+    pub(in crate::matcher) fn is_over(
+        &self,
+        subject: &Subject<'_>,
+        cache: &mut Cache,
+        opened: &mut Vec<u32>,
+    ) -> bool {
+        let (walk, other) = walks(0, subject);
+        if other.is_some() || cache.starts_open[walk.start] {
+            return false;
         }
-        Header::Host { .. } => (None, None),
-        Header::Other(line) => (walk(FOREIGN, [b"", b"", line]), native()),
-    };
-    one.into_iter().chain(other)
+        let before = opened.len();
+        let state = self.behind_header(&walk, subject.line, cache, opened);
+        let opens = opened.len() > before;
+        opened.truncate(before);
+        state == DEAD && !opens
+    }
+}
+
+/// The walks of a subject: one, but for a line that native and foreign gates read apart.
+#[inline]
+fn walks<'a>(line: usize, subject: &Subject<'a>) -> (Walk<'a>, Option<Walk<'a>>) {
+    let Subject { program, text, header, .. } = *subject;
+    let native = Walk { line, start: NATIVE, words: [None, Some((program, &[PLAIN]))], text };
+    match header {
+        Header::None => (native, None),
+        Header::Host { host, is_numbered } => {
+            let separator: &[u8] = if is_numbered { &[NUMBERED] } else { &[PLAIN] };
+            let words = [Some((host, &b" "[..])), Some((program, separator))];
+            (Walk { line, start: HOST, words, text }, None)
+        }
+        Header::Other(text) => {
+            (Walk { line, start: FOREIGN, words: [None; 2], text }, Some(native))
+        }
+    }
 }
 
 /// So many lines at most are abreast.

@@ -1,4 +1,5 @@
 use super::*;
+use crate::matcher::automaton::Header;
 
 #[test]
 fn what_a_strangers_line_leaves_possible_roams_if_it_has_a_word() {
@@ -25,8 +26,7 @@ fn what_a_strangers_line_leaves_possible_roams_if_it_has_a_word() {
         (" gw x[1]: nothing", "x", "nothing", &[]),
     ] {
         for line in [line, ""] {
-            let front = format!("gw {program}");
-            let header = Header::Host { front: front.as_bytes(), is_numbered: true };
+            let header = Header::Host { host: b"gw", is_numbered: true };
             let subject =
                 Subject::new(program.as_bytes(), text.as_bytes(), header, line.as_bytes());
             let mut opened = Vec::new();
@@ -34,6 +34,44 @@ fn what_a_strangers_line_leaves_possible_roams_if_it_has_a_word() {
             opened.sort_unstable();
             assert_eq!(opened, expected, "{text}");
         }
+    }
+}
+
+#[test]
+fn what_stays_possible_over_every_line_of_its_program_roams() {
+    let native = [
+        r"door\x1f[0-9.]+ - .*(?:jndi|\(\) ?\{)",
+        // Told enough before; nothing behind; a quote ends it; no word behind it; a word of two letters.
+        r"door\x1fshut by .*slam",
+        r"door\x1f[0-9.]+ - .*",
+        r#"door\x1f[0-9.]+ - [^"]*" slam"#,
+        r"door\x1f[0-9.]+ - .*[a-z]+",
+        r"door\x1f[0-9.]+ - .*(?:jn|slam)",
+    ];
+    let gates = gates(&native, &[r"\A \S+ gate\[\d+\]: .*shut"]);
+    assert_eq!(gates.roaming(), [0]);
+    let mut caches = gates.caches();
+    let opened = |caches: &mut Caches, program: &str, text: &str| {
+        let line = format!("gw {program} {text}");
+        let (host, rest) = line.as_bytes().split_at(2);
+        let (program, text) = rest[1..].split_at(program.len());
+        for header in [Header::None, Header::Host { host, is_numbered: false }] {
+            let subject = Subject::new(program, &text[1..], header, line.as_bytes());
+            let mut opened = vec![Vec::new(); 4];
+            gates.scan(&[subject; 4], caches, &mut opened);
+            assert!(opened.iter().all(|it| it.contains(&0) == opened[0].contains(&0)));
+            if opened[0].contains(&0) {
+                return true;
+            }
+        }
+        false
+    };
+    for _ in 0..40 {
+        assert!(opened(&mut caches, "door", "1.2 - a {jndi: and some more text"));
+        assert!(opened(&mut caches, "door", "1.2 - (){"));
+        assert!(!opened(&mut caches, "door", "1.2 - a {dnji: and some more text"));
+        assert!(!opened(&mut caches, "door", "x - a {jndi: and some more text"));
+        assert!(!opened(&mut caches, "gate", "1.2 - a {jndi: and some more text"));
     }
 }
 

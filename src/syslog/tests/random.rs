@@ -126,6 +126,22 @@ fn text_behind_a_tag_moves_nothing() {
 }
 
 #[test]
+fn a_hostname_is_one_word() {
+    let mut random = Random(9);
+    let mut parser = Parser::new();
+    let mut named = 0;
+    for round in 0..60_000 {
+        let stamp =
+            ["<38>Nov 22 10:00:00 ", "<38>1 - ", "", "*Mar  1 18:46:11.123 UTC: "][round % 4];
+        let line = format!("{stamp}{}", attack(&mut random));
+        let hostname = parser.parse(line.as_bytes()).hostname;
+        assert!(!hostname.contains(&b' '), "{line}");
+        named += usize::from(!hostname.is_empty());
+    }
+    assert!(named > 10_000, "only {named} lines name a host: nothing is tested");
+}
+
+#[test]
 fn a_device_text_moves_nothing_either() {
     let mut random = Random(2);
     let mut parser = Parser::new();

@@ -1,44 +1,48 @@
 //! One line on its way.
 
-use super::Walk;
-use crate::matcher::automaton::Automaton;
+use super::walks;
 use crate::matcher::automaton::cache::{Cache, DEAD, LOST, Part};
+use crate::matcher::automaton::{Automaton, Subject};
 
 impl Automaton {
     /// Reads a line to its end, or until nothing can open any more. With `MARKS`, its states are marked
     /// as lately used.
     pub(super) fn alone<const MARKS: bool>(
         &self,
-        walk: &Walk<'_>,
+        line: usize,
+        subject: &Subject<'_>,
         cache: &mut Cache,
         opened: &mut Vec<u32>,
     ) {
-        let start = cache.starts[walk.start];
-        opened.extend_from_slice(&cache.sets[usize::from(start)].opens);
-        self.finish::<MARKS>(start, walk.pieces, cache, opened);
+        let (one, other) = walks(line, subject);
+        for walk in std::iter::once(one).chain(other) {
+            let mut state = cache.starts[walk.start];
+            opened.extend_from_slice(&cache.sets[usize::from(state)].opens);
+            for word in walk.words.into_iter().flatten() {
+                state = self.walk_word::<MARKS>(state, word, cache, opened);
+            }
+            self.finish::<MARKS>(state, walk.text, cache, opened);
+        }
     }
 
-    /// Reads what is left of a line.
+    /// Reads the rest of a line, and its end.
     pub(super) fn finish<const MARKS: bool>(
         &self,
-        mut state: u16,
-        pieces: [&[u8]; 3],
+        state: u16,
+        text: &[u8],
         cache: &mut Cache,
         opened: &mut Vec<u32>,
     ) {
-        for piece in pieces {
-            match self.feed::<MARKS>(state, piece, cache, opened) {
-                DEAD => return,
-                reached => state = reached,
-            }
+        let state = self.feed::<MARKS>(state, text, cache, opened);
+        if state != DEAD {
+            self.end(state, cache, opened);
         }
-        self.end(state, cache, opened);
     }
 
     /// Goes through a state for each of `bytes`; `DEAD` when nothing can open any more. The loop stops
     /// only where there is something to do: a state that is not known, dead, or opens gates.
     #[inline]
-    pub(super) fn feed<const MARKS: bool>(
+    pub(in crate::matcher::automaton) fn feed<const MARKS: bool>(
         &self,
         mut state: u16,
         mut bytes: &[u8],
