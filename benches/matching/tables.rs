@@ -3,6 +3,7 @@
 use std::hint::black_box;
 use std::sync::Arc;
 
+use portcullis::matcher::Checks;
 use portcullis::pipeline::Worker;
 use portcullis::syslog::Parser;
 
@@ -244,13 +245,25 @@ pub(crate) fn growth(_: &[Set]) {
         let log = generator.log(size() / 3, 6, 2);
         let before = allocated();
         let rules = rules(&filters, None);
+        let rules_alone = (allocated() - before) / 1e6;
         let mut worker = Worker::new(Arc::clone(&rules));
         ours::count_hits(&mut worker, &warm_up);
         let memory = (allocated() - before) / 1e6;
         let (lines, mut rooms) = (Prepared::new(&log), Vec::new());
         let mut engine = Engine::new(rules, &warm_up, &lines, &mut rooms);
+        let before = worker.scratch().checked();
         let mut hits = Vec::new();
+        ours::whole(&mut worker, &mut hits, &log, 0..log.len());
+        let Checks { held, failed } = worker.scratch().checked();
+        let [held, failed] = [held - before.held, failed - before.failed];
         let gates = Gates::new(&filters, None);
+        println!(
+            "{} patterns: {rules_alone:.1} MB of rules, {:.1} KB each; of 1,000 lines {} exact checks held, {} failed",
+            gates.len(),
+            rules_alone * 1e3 / gates.len() as f64,
+            held * 1_000 / log.len() as u64,
+            failed * 1_000 / log.len() as u64,
+        );
         let mut contestants = vec![
             Contestant::new(format!("ours, match alone ({memory:.0} MB with rules)"), |range| {
                 black_box(engine.count(range));

@@ -20,9 +20,12 @@ mod liveness;
 mod machine;
 mod memory;
 mod native;
+mod packed;
 mod parser;
 mod places;
 mod program;
+mod share;
+mod slow;
 mod superset;
 #[cfg(test)]
 mod tests;
@@ -40,10 +43,10 @@ use regex_syntax::hir::Hir;
 use smallvec::SmallVec;
 
 use analyse::{Anchor, Facts};
-use backward::Backward;
-use fast::{Search, Undecided};
+use fast::{Fast, Search, Undecided};
 use machine::{MAX_TEXT, Machine};
-use program::Program;
+use packed::Packed;
+use slow::Slow;
 
 /// Steps that are plenty for a pattern without back-references on a line of 64 KiB, and well under a
 /// second on any machine for one with them.
@@ -57,15 +60,22 @@ static NEXT: AtomicU64 = AtomicU64::new(1);
 /// A pattern, ready to be run on lines. It may be shared between threads; [`Memory`] may not.
 #[derive(Debug)]
 pub struct Regex {
-    ast: Ast,
-    program: Program,
+    fast: Fast,
     facts: Facts,
-    prefix: Option<Finder<'static>>,
-    required: Option<Finder<'static>>,
-    /// Made when a line first needs it.
-    backward: OnceLock<Option<Box<Backward>>>,
+    /// Made when a line first needs them, as a native pattern's seldom does.
+    finders: OnceLock<Box<Finders>>,
+    packed: Packed,
+    /// Made when a line is first too much for the quick way.
+    slow: OnceLock<Box<Slow>>,
     /// Tells patterns apart.
     id: u64,
+}
+
+/// For the two texts of [`Facts`].
+#[derive(Debug)]
+struct Finders {
+    prefix: Finder<'static>,
+    required: Finder<'static>,
 }
 
 /// Where a pattern matched: byte offsets for the whole and for each group.
@@ -95,30 +105,41 @@ impl Regex {
     }
 
     fn of(ast: Ast) -> Result<Self, Error> {
-        let program = compile::compile(&ast)?;
-        let facts = Facts::of(&ast.root);
-        let finder = |bytes: &[u8]| (!bytes.is_empty()).then(|| Finder::new(bytes).into_owned());
-        let (prefix, required) = (finder(&facts.prefix), finder(&facts.required));
-        let (backward, id) = (OnceLock::new(), NEXT.fetch_add(1, Ordering::Relaxed));
-        Ok(Self { ast, program, facts, prefix, required, backward, id })
+        let (fast, _) = Fast::new(&compile::compile(&ast)?);
+        let (facts, packed) = (Facts::of(&ast.root), Packed::new(&ast));
+        let (finders, slow) = (OnceLock::new(), OnceLock::new());
+        let id = NEXT.fetch_add(1, Ordering::Relaxed);
+        Ok(Self { fast, facts, finders, packed, slow, id })
     }
 
-    /// The pattern as a tree, for [`superset`].
-    pub fn ast(&self) -> &Ast {
-        &self.ast
+    /// The pattern as a tree, for [`superset`]: made anew.
+    pub fn ast(&self) -> Ast {
+        self.packed.ast()
+    }
+
+    /// The name of each group by index; index 0 is the whole match and has none.
+    pub fn groups(&self) -> &[Option<Box<str>>] {
+        self.packed.groups()
     }
 
     /// The bytes that the first byte of a text may be, for any match in that text; all when in doubt.
     pub fn begins_with(&self) -> Bytes {
-        match &self.facts.first {
-            Some(first) if self.facts.anchor == Anchor::Text => Bytes::of(first),
+        match self.facts.first {
+            Some(first) if self.facts.anchor == Anchor::Text => first,
             _ => Bytes { bits: [u64::MAX; 4] },
         }
     }
 
+    /// Bytes that it takes before a line is too much for the quick way, without what it shares.
+    #[cfg(test)]
+    fn bytes(&self) -> usize {
+        let texts = self.facts.prefix.len() + self.facts.required.len();
+        size_of::<Self>() + self.fast.bytes() + self.packed.bytes() + texts
+    }
+
     /// The index of a named group.
     pub fn group(&self, name: &str) -> Option<usize> {
-        self.ast.groups().iter().position(|g| g.as_deref() == Some(name))
+        self.groups().iter().position(|g| g.as_deref() == Some(name))
     }
 
     /// The first match anywhere in the text, as `re.search`.
@@ -150,10 +171,10 @@ impl Regex {
 
     #[inline]
     fn quickly(&self, text: &[u8], memory: &mut Memory) -> Result<bool, Undecided> {
-        if !memory.quick || self.program.fast.is_none() || text.len() > MAX_TEXT {
+        if !memory.quick || self.fast.is_none() || text.len() > MAX_TEXT {
             return Err(Undecided);
         }
-        self.each_start(text, Search::new(&self.program, text, memory))
+        self.each_start(text, Search::new(&self.fast, text, memory))
     }
 
     #[inline]
@@ -170,23 +191,28 @@ impl Regex {
             if start >= text.len() {
                 break;
             }
-            from = start + self.program.width(text, start);
+            from = start + self.width(text, start);
         }
         Ok(false)
     }
 
     #[cold]
     fn surely(&self, text: &[u8], memory: &mut Memory, steps: u64) -> Result<bool, OutOfSteps> {
-        let backward = self.backward(text, memory);
+        let slow = self.slow.get_or_init(|| Box::new(Slow::new(&self.packed)));
+        let mut backward = None;
+        if memory.backward && text.len() <= MAX_TEXT {
+            backward = slow.backward();
+            backward.inspect(|it| it.pass(self.id, text, 0, &mut memory.passed));
+        }
         if let Some(backward) = backward
-            && !self.program.fast.is_none()
+            && !self.fast.is_none()
         {
-            let search = Search::sure(backward, &self.program, text, memory);
+            let search = Search::sure((backward, &slow.origin), &self.fast, text, memory);
             if let Ok(found) = self.each_start(text, search) {
                 return Ok(found);
             }
         }
-        let mut machine = Machine::new(&self.program, text, backward, memory, steps)?;
+        let mut machine = Machine::new(&slow.program, text, backward, memory, steps)?;
         let mut from = 0;
         while let Some(start) = self.candidate(text, from) {
             if machine.run(start)? {
@@ -195,20 +221,23 @@ impl Regex {
             if start >= text.len() {
                 break;
             }
-            from = start + self.program.width(text, start);
+            from = start + self.width(text, start);
         }
         Ok(false)
     }
 
-    /// Reads the text from its end, where that is worth it.
-    fn backward(&self, text: &[u8], memory: &mut Memory) -> Option<&Backward> {
-        if !memory.backward || text.len() > MAX_TEXT {
-            return None;
-        }
-        let backward = self.backward.get_or_init(|| Backward::new(&self.program).map(Box::new));
-        let backward = backward.as_deref()?;
-        backward.pass(self.id, text, 0, &mut memory.passed);
-        Some(backward)
+    fn finders(&self) -> &Finders {
+        let finder = |bytes: &[u8]| Finder::new(bytes).into_owned();
+        self.finders.get_or_init(|| {
+            let Facts { prefix, required, .. } = &self.facts;
+            Box::new(Finders { prefix: finder(prefix), required: finder(required) })
+        })
+    }
+
+    /// How long the character at `at` is.
+    #[inline]
+    fn width(&self, text: &[u8], at: usize) -> usize {
+        if self.packed.bytewise() { 1 } else { chars::decode(text, at).1 }
     }
 
     /// A match that begins at `at`, as `Pattern.match(text, at)`; what stands before is still seen by
@@ -223,7 +252,8 @@ impl Regex {
         if at > text.len() {
             return Ok(None);
         }
-        let found = Machine::new(&self.program, text, None, memory, steps)?.run(at)?;
+        let slow = self.slow.get_or_init(|| Box::new(Slow::new(&self.packed)));
+        let found = Machine::new(&slow.program, text, None, memory, steps)?.run(at)?;
         Ok(found.then(|| Spans { slots: &memory.slots }.to_match()))
     }
 
@@ -234,16 +264,17 @@ impl Regex {
             return false;
         }
         match (&self.facts.first, text.first()) {
-            (Some(first), Some(byte)) if !first[usize::from(*byte)] => true,
+            (Some(first), Some(byte)) if !first.has(*byte) => true,
             (Some(_), None) => true,
-            _ => self.prefix.as_ref().is_some_and(|it| !text.starts_with(it.needle())),
+            _ => !text.starts_with(&self.facts.prefix),
         }
     }
 
     fn lacks_required(&self, text: &[u8]) -> bool {
         // Native patterns come behind an automaton that has seen it, as a rule.
-        (!self.program.bytewise || text.len() > LONG)
-            && self.required.as_ref().is_some_and(|finder| finder.find(text).is_none())
+        (!self.packed.bytewise() || text.len() > LONG)
+            && !self.facts.required.is_empty()
+            && self.finders().required.find(text).is_none()
     }
 
     /// The next place from `from` on where a match may begin.
@@ -257,34 +288,30 @@ impl Regex {
             Anchor::Line => return Some(from),
             Anchor::Anywhere => {}
         }
-        if let Some(prefix) = &self.prefix {
-            return prefix.find(&text[from..]).map(|at| from + at);
+        if !self.facts.prefix.is_empty() {
+            return self.finders().prefix.find(&text[from..]).map(|at| from + at);
         }
         let Some(first) = &self.facts.first else { return Some(from) };
         let mut at = from;
         while at < text.len() {
-            if first[usize::from(text[at])] {
+            if first.has(text[at]) {
                 return Some(at);
             }
-            at += self.program.width(text, at);
+            at += self.width(text, at);
         }
         None
     }
 }
 
 /// A set of bytes.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Default, Clone, Copy)]
 pub struct Bytes {
     bits: [u64; 4],
 }
 
 impl Bytes {
-    fn of(table: &[bool; 256]) -> Bytes {
-        let mut bits = [0; 4];
-        for (byte, is_in) in table.iter().enumerate() {
-            bits[byte / 64] |= u64::from(*is_in) << (byte % 64);
-        }
-        Bytes { bits }
+    fn add(&mut self, byte: u8) {
+        self.bits[usize::from(byte / 64)] |= 1 << (byte % 64);
     }
 
     /// Is the byte in it?

@@ -43,7 +43,7 @@ impl Exact {
             Err(_) => Engine::Meta(meta(pattern)?),
         };
         let names: Vec<Option<&str>> = match &engine {
-            Engine::Ours(regex) => regex.ast().groups().iter().map(Option::as_deref).collect(),
+            Engine::Ours(regex) => regex.groups().iter().map(Option::as_deref).collect(),
             Engine::Meta(regex) => {
                 regex.group_info().pattern_names(regex_automata::PatternID::ZERO).collect()
             }

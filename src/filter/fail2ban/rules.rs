@@ -343,7 +343,7 @@ impl Rule {
         }
         let compile = if several { Regex::multi_line } else { Regex::new };
         let regex = compile(&pattern).map_err(|error| wrong(error.to_string()))?;
-        let names = regex.ast().groups().iter().enumerate();
+        let names = regex.groups().iter().enumerate();
         let mut groups: Vec<(usize, Arc<str>)> =
             names.filter_map(|(index, name)| Some((index, name.as_deref()?.into()))).collect();
         let skip = |number: usize| regex.group(&format!("skiplines{number}"));

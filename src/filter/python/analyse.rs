@@ -1,6 +1,7 @@
 //! What can be said of every match of a pattern before it is run: where it begins, with which bytes,
 //! and what text it must hold.
 
+use super::Bytes;
 use super::ast::{Assert, Node};
 
 /// Facts for the fast paths.
@@ -8,11 +9,11 @@ use super::ast::{Assert, Node};
 pub(super) struct Facts {
     pub(super) anchor: Anchor,
     /// Bytes that every match begins with.
-    pub(super) prefix: Vec<u8>,
+    pub(super) prefix: Box<[u8]>,
     /// The longest run of bytes that every match holds, if it is more than the prefix.
-    pub(super) required: Vec<u8>,
+    pub(super) required: Box<[u8]>,
     /// The bytes that a match may begin with; none if it may be empty.
-    pub(super) first: Option<Box<[bool; 256]>>,
+    pub(super) first: Option<Bytes>,
 }
 
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -25,7 +26,7 @@ pub(super) enum Anchor {
 
 impl Facts {
     pub(super) fn of(root: &Node) -> Self {
-        let mut first = [false; 256];
+        let mut first = Bytes::default();
         let may_be_empty = first_bytes(root, &mut first);
         let anchor = if begins(root, Assert::TextStart) {
             Anchor::Text
@@ -39,7 +40,8 @@ impl Facts {
         runs.cut();
         let prefix = if runs.first_starts { runs.first } else { Vec::new() };
         let required = if runs.best == prefix { Vec::new() } else { runs.best };
-        Self { anchor, prefix, required, first: (!may_be_empty).then(|| Box::new(first)) }
+        let (prefix, required) = (prefix.into(), required.into());
+        Self { anchor, prefix, required, first: (!may_be_empty).then_some(first) }
     }
 }
 
@@ -60,22 +62,22 @@ fn begins(node: &Node, assert: Assert) -> bool {
 }
 
 /// Adds the bytes that a non-empty match may begin with; true if nothing need be consumed.
-fn first_bytes(node: &Node, set: &mut [bool; 256]) -> bool {
+fn first_bytes(node: &Node, set: &mut Bytes) -> bool {
     match node {
         Node::Empty | Node::Assert(_) | Node::Look { .. } => true,
         Node::Never => false,
         Node::Literal { char, fold } => {
             let byte = char.encode_utf8(&mut [0; 4]).as_bytes()[0];
-            set[usize::from(byte)] = true;
+            set.add(byte);
             if *fold {
-                set[usize::from(byte.to_ascii_uppercase())] = true;
+                set.add(byte.to_ascii_uppercase());
             }
             false
         }
         Node::Set(one) => {
-            for (byte, into) in set.iter_mut().enumerate() {
-                *into |= one.bytes[byte] || (byte >= 0x80 && one.has_wide());
-            }
+            let holds =
+                |byte: &u8| one.bytes[usize::from(*byte)] || (*byte >= 0x80 && one.has_wide());
+            (0..=255u8).filter(holds).for_each(|byte| set.add(byte));
             false
         }
         Node::Group { node, .. } | Node::Atomic(node) => first_bytes(node, set),
@@ -84,7 +86,7 @@ fn first_bytes(node: &Node, set: &mut [bool; 256]) -> bool {
         Node::Repeat { max: Some(0), .. } => true,
         Node::Repeat { node, min, .. } => first_bytes(node, set) || *min == 0,
         Node::Backref { .. } => {
-            set.fill(true);
+            (0..=255u8).for_each(|byte| set.add(byte));
             true
         }
         Node::Conditional { yes, no, .. } => first_bytes(yes, set) | first_bytes(no, set),

@@ -2,6 +2,8 @@
 //!
 //! Flags are gone: each node says what it means by itself.
 
+use std::sync::Arc;
+
 use super::chars::Set;
 
 /// A parsed pattern.
@@ -37,7 +39,7 @@ pub(super) enum Node {
         char: char,
         fold: bool,
     },
-    Set(Box<Set>),
+    Set(Arc<Set>),
     Assert(Assert),
     Group {
         index: Option<u32>,

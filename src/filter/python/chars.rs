@@ -8,7 +8,7 @@ use std::sync::LazyLock;
 use regex_syntax::hir::{ClassUnicode, ClassUnicodeRange, HirKind};
 
 /// A set of characters, ready to be asked.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub(super) struct Set {
     /// Which single bytes belong; from 0x80 on: true if every wide character belongs.
     pub(super) bytes: [bool; 256],
@@ -16,7 +16,7 @@ pub(super) struct Set {
 }
 
 /// Which characters from U+0080 on belong to a set.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) enum Wide {
     None,
     All,
@@ -26,7 +26,7 @@ pub(super) enum Wide {
 }
 
 /// Sorted ranges, and those below U+0800 as bits: lines of two-byte letters are common and crafted.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Ranges {
     low: [u64; 32],
     pub(super) all: Box<[(u32, u32)]>,

@@ -4,13 +4,15 @@
 //! Loops follow CPython: an empty iteration is accepted and ends the loop; only iterations beyond the
 //! smallest count are looked at.
 
+use std::sync::Arc;
+
 use super::ast::{Ast, Kind, Node};
 use super::chars::{self, Set};
 use super::error::{Error, Problem};
-use super::fast::Fast;
 use super::firsts::Firsts;
 use super::liveness;
 use super::program::{Context, Inst, Look, Memo, Next, Pc, Program, Repeat, Scan};
+use super::share;
 
 pub(super) fn compile(ast: &Ast) -> Result<Program, Error> {
     let mut compiler = Compiler {
@@ -24,7 +26,6 @@ pub(super) fn compile(ast: &Ast) -> Result<Program, Error> {
     let mut program = compiler.program;
     liveness::forget_unsound(&mut program);
     hint(&mut program);
-    program.fast = Fast::new(&program);
     Ok(program)
 }
 
@@ -227,11 +228,11 @@ impl Compiler {
         kind: Kind,
     ) -> Result<(), Error> {
         let set = match one {
-            Node::Set(set) => Set::clone(set),
+            Node::Set(set) => Arc::clone(set),
             Node::Literal { char, fold } => {
                 let (a, b) =
                     if *fold { (*char, char.to_ascii_uppercase()) } else { (*char, *char) };
-                Set::new(&chars::ranges(&[(a, a), (b, b)]))
+                share::set(Set::new(&chars::ranges(&[(a, a), (b, b)])))
             }
             _ => return self.node(one),
         };
@@ -322,10 +323,10 @@ impl Compiler {
         Some(Memo { row, registers: self.enclosing.as_slice().into(), context: self.context })
     }
 
-    fn set(&mut self, set: &Set) -> u32 {
+    fn set(&mut self, set: &Arc<Set>) -> u32 {
         let sets = &mut self.program.sets;
-        let found = sets.iter().position(|s| s == set).unwrap_or_else(|| {
-            sets.push(set.clone());
+        let found = sets.iter().position(|it| Arc::ptr_eq(it, set)).unwrap_or_else(|| {
+            sets.push(Arc::clone(set));
             sets.len() - 1
         });
         found as u32
@@ -358,7 +359,6 @@ impl Program {
             registers: 0,
             rows: 0,
             firsts: Firsts::default(),
-            fast: Fast::none(),
         }
     }
 }

@@ -9,7 +9,8 @@ impl Regex {
     /// Hands lines of `length` bytes to `each`: all, or one of so many.
     pub(crate) fn crafted(&self, length: usize, one_of: usize, mut each: impl FnMut(&[u8])) {
         let mut count = 0;
-        let loops = loops(&self.ast.root);
+        let ast = self.ast();
+        let loops = loops(&ast.root);
         for target in 0..loops {
             for rich in [false, true] {
                 for unit in self.units(target, rich) {
@@ -26,7 +27,7 @@ impl Regex {
                             length,
                             ..Writer::default()
                         };
-                        writer.node(&self.ast.root);
+                        writer.node(&ast.root);
                         if tail == Tail::Spoilt {
                             writer.out.extend_from_slice(b" \x01");
                         }
@@ -46,7 +47,7 @@ impl Regex {
             units.push(Unit::Text(pair.as_bytes().to_vec()));
         }
         let mut writer = Writer { target, rich, tail: Tail::Whole, ..Writer::default() };
-        writer.node(&self.ast.root);
+        writer.node(&self.ast().root);
         let behind = writer.out[writer.filled_to..].to_vec();
         for cut in [behind.len(), behind.len() / 2, 12] {
             let text = behind[..cut.min(behind.len()).min(200)].to_vec();

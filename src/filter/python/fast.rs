@@ -12,28 +12,69 @@ mod lower;
 mod ops;
 mod runs;
 
+use std::sync::Arc;
+
+use memchr::memmem;
+
 use super::ast::Assert;
 use super::backward::Backward;
+use super::chars::{self, Set};
 use super::memory::{Memory, NONE};
 use super::places;
-use super::program::Program;
+use super::program::Look;
+use super::share::Table;
 use ops::Op;
 use runs::Run;
 
-/// A program, lowered.
+/// A program, lowered: all that nearly every line needs of a pattern. There are thousands of them, so
+/// it is small.
 #[derive(Debug)]
 pub(super) struct Fast {
-    ops: Vec<Op>,
-    pool: Vec<u8>,
-    /// By byte, and 256 for the end of the text.
-    tables: Vec<[u8; 257]>,
-    runs: Vec<Run>,
-    /// The program's address of each instruction.
-    origin: Vec<u32>,
-    /// The class of each byte, and of the end of the text: bytes that no [`Op::Split`] tells apart.
-    classes: Box<[u8; 257]>,
+    ops: Box<[Op]>,
+    runs: Box<[Run]>,
     /// A row for each `Split`: by class, where to go, and what to try after that.
-    choices: Vec<(u16, u16)>,
+    choices: Box<[(u16, u16)]>,
+    /// The class of each byte, and of the end of the text: bytes that no [`Op::Split`] tells apart.
+    classes: Arc<Table>,
+    pool: Box<[u8]>,
+    tables: Box<[Arc<Table>]>,
+    /// What runs stop before.
+    befores: Box<[memmem::Finder<'static>]>,
+    sets: Box<[Arc<Set>]>,
+    looks: Box<[Look]>,
+    slots: u32,
+    registers: u32,
+    /// Characters are bytes.
+    bytewise: bool,
+}
+
+/// The program's address of each instruction of a lowered one.
+pub(super) type Origin = Box<[u32]>;
+
+impl Fast {
+    /// A line may be too much for it, but is it there at all?
+    pub(super) fn is_none(&self) -> bool {
+        self.ops.is_empty()
+    }
+
+    /// Bytes that it points at, without what it shares with others.
+    #[cfg(test)]
+    pub(super) fn bytes(&self) -> usize {
+        size_of_val(&*self.ops)
+            + size_of_val(&*self.runs)
+            + size_of_val(&*self.choices)
+            + size_of_val(&*self.pool)
+            + size_of_val(&*self.tables)
+            + size_of_val(&*self.befores)
+            + size_of_val(&*self.sets)
+            + size_of_val(&*self.looks)
+    }
+
+    /// Where the character begins that ends at `at`, which must not be 0.
+    #[inline]
+    fn back(&self, text: &[u8], at: usize) -> usize {
+        if text[at - 1] < 0x80 || self.bytewise { at - 1 } else { chars::back(text, at) }
+    }
 }
 
 /// What to do when everything above has failed.
@@ -57,8 +98,7 @@ type Ended = Option<(usize, usize)>;
 ///
 /// `SURE` when the text has been read from its end: then nothing that cannot succeed is entered.
 pub(super) struct Search<'a, const SURE: bool> {
-    backward: Option<&'a Backward>,
-    program: &'a Program,
+    backward: Option<(&'a Backward, &'a [u32])>,
     fast: &'a Fast,
     text: &'a [u8],
     memory: &'a mut Memory,
@@ -69,37 +109,36 @@ pub(super) struct Search<'a, const SURE: bool> {
 }
 
 impl<'a> Search<'a, false> {
-    pub(super) fn new(program: &'a Program, text: &'a [u8], memory: &'a mut Memory) -> Self {
+    pub(super) fn new(fast: &'a Fast, text: &'a [u8], memory: &'a mut Memory) -> Self {
         let left = STEPS + (text.len() / BYTES_A_STEP) as i64;
-        Self::with(None, program, text, memory, left)
+        Self::with(None, fast, text, memory, left)
     }
 }
 
 impl<'a> Search<'a, true> {
     /// For a text that has been read from its end.
     pub(super) fn sure(
-        backward: &'a Backward,
-        program: &'a Program,
+        backward: (&'a Backward, &'a [u32]),
+        fast: &'a Fast,
         text: &'a [u8],
         memory: &'a mut Memory,
     ) -> Self {
         let left = STEPS + (text.len() / BYTES_A_SURE_STEP) as i64;
-        Self::with(Some(backward), program, text, memory, left)
+        Self::with(Some(backward), fast, text, memory, left)
     }
 }
 
 impl<'a, const SURE: bool> Search<'a, SURE> {
     fn with(
-        backward: Option<&'a Backward>,
-        program: &'a Program,
+        backward: Option<(&'a Backward, &'a [u32])>,
+        fast: &'a Fast,
         text: &'a [u8],
         memory: &'a mut Memory,
         left: i64,
     ) -> Self {
         memory.frames.clear();
-        memory.prepare(program.slots, program.registers);
-        let fast = &program.fast;
-        Search { backward, program, fast, text, memory, left, depth: 0, dirty: false }
+        memory.prepare(fast.slots as usize, fast.registers as usize);
+        Search { backward, fast, text, memory, left, depth: 0, dirty: false }
     }
 
     /// Can the instruction still come to a match, as far as is known?
@@ -108,8 +147,7 @@ impl<'a, const SURE: bool> Search<'a, SURE> {
         if !SURE {
             return true;
         }
-        let known = |it: &Backward| it.possible(&self.memory.passed, self.fast.origin[pc], pos);
-        self.backward.is_none_or(known)
+        self.backward.is_none_or(|(it, origin)| it.possible(&self.memory.passed, origin[pc], pos))
     }
 
     /// Tries a match that begins at `start`; afterwards the slots hold the captures.
@@ -178,7 +216,7 @@ impl<'a, const SURE: bool> Search<'a, SURE> {
                             let is_in = fast.tables[table as usize][usize::from(*byte)] != 0;
                             is_in.then_some(pos + 1)
                         }
-                        Some(_) => self.program.sets[set as usize].step(text, pos),
+                        Some(_) => fast.sets[set as usize].step(text, pos),
                         None => None,
                     };
                     if let Some(end) = end {

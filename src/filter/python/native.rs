@@ -9,6 +9,7 @@ use regex_syntax::hir::{Class, Hir, HirKind, Look, Repetition};
 use super::ast::{Assert, Ast, Kind, Node};
 use super::chars::Set;
 use super::error::{Error, Problem};
+use super::share;
 
 pub(super) fn read(hir: &Hir) -> Result<Ast, Error> {
     let mut groups = vec![None];
@@ -49,7 +50,7 @@ fn byte(byte: u8) -> Node {
         _ => {
             let mut bytes = [false; 256];
             bytes[usize::from(byte)] = true;
-            Node::Set(Box::new(Set::of_bytes(bytes)))
+            Node::Set(share::set(Set::of_bytes(bytes)))
         }
     }
 }
@@ -65,7 +66,11 @@ fn class_of(class: &Class) -> Result<Node, Error> {
     for range in class.ranges() {
         bytes[usize::from(range.start())..=usize::from(range.end())].fill(true);
     }
-    Ok(if bytes.contains(&true) { Node::Set(Box::new(Set::of_bytes(bytes))) } else { Node::Never })
+    Ok(if bytes.contains(&true) {
+        Node::Set(share::set(Set::of_bytes(bytes)))
+    } else {
+        Node::Never
+    })
 }
 
 fn look_of(look: Look) -> Result<Node, Error> {

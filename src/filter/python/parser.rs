@@ -13,6 +13,7 @@ use flags::Flags;
 use super::ast::{Assert, Ast, Kind, Node, Width};
 use super::chars::{self, Set};
 use super::error::{Error, Problem};
+use super::share;
 
 /// Reads a pattern; with `multi_line` as if it began with `(?m)`.
 pub(super) fn parse(pattern: &str, multi_line: bool) -> Result<Ast, Error> {
@@ -141,7 +142,7 @@ impl<'p> Parser<'p> {
                 if !flags.dot_all {
                     all.difference(&chars::ranges(&[('\n', '\n')]));
                 }
-                Node::Set(Box::new(Set::new(&all)))
+                Node::Set(share::set(Set::new(&all)))
             }
             '^' if flags.multi_line => Node::Assert(Assert::LineStart),
             '^' => Node::Assert(Assert::TextStart),
@@ -281,6 +282,6 @@ fn literal(c: char, flags: Flags) -> Node {
         (Some((a, b)), Some((x, y)), None) if a == b && x == y && a.is_ascii() && x.is_ascii() => {
             Node::Literal { char: c.to_ascii_lowercase(), fold: true }
         }
-        _ => Node::Set(Box::new(Set::new(&class))),
+        _ => Node::Set(share::set(Set::new(&class))),
     }
 }

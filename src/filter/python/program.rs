@@ -1,8 +1,9 @@
 //! A compiled pattern: what the machine runs.
 
+use std::sync::Arc;
+
 use super::ast::{Assert, Fold, Kind};
 use super::chars::{self, Set};
-use super::fast::Fast;
 use super::firsts::Firsts;
 
 /// An address in the program.
@@ -153,7 +154,7 @@ pub(super) struct Program {
     /// Characters are bytes.
     pub(super) bytewise: bool,
     pub(super) pool: Vec<u8>,
-    pub(super) sets: Vec<Set>,
+    pub(super) sets: Vec<Arc<Set>>,
     pub(super) repeats: Vec<Repeat>,
     pub(super) memos: Vec<Option<Memo>>,
     pub(super) looks: Vec<Look>,
@@ -161,7 +162,6 @@ pub(super) struct Program {
     pub(super) registers: usize,
     pub(super) rows: usize,
     pub(super) firsts: Firsts,
-    pub(super) fast: Fast,
 }
 
 impl Program {

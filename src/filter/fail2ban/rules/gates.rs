@@ -53,7 +53,7 @@ impl Rule {
             let own = || self.ours.contains(&name).then(|| cheap(name)).flatten();
             replace(name).or_else(own)
         };
-        superset(self.regex.ast(), &Options { replace: &cheaper, ..Options::default() })
+        superset(&self.regex.ast(), &Options { replace: &cheaper, ..Options::default() })
     }
 
     /// What a text contains in which this pattern is found: anchors are taken for true, except that

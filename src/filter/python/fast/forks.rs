@@ -30,7 +30,7 @@ impl Lower<'_> {
                 members.push(byte);
                 (members.len() - 1) as u8
             });
-            self.fast.classes[at] = class;
+            self.classes[at] = class;
         }
         members
     }
@@ -53,7 +53,7 @@ impl Lower<'_> {
     fn straight(&self, mut pc: usize, next: Option<&u8>) -> u16 {
         for _ in 0..MAX_FOLLOWED {
             pc = self.through(pc);
-            let is_fork = matches!(self.fast.ops[self.at[pc] as usize], Op::Split(_));
+            let is_fork = matches!(self.ops[self.at[pc] as usize], Op::Split(_));
             let Inst::Split { first, second } = self.program.code[pc] else { break };
             if !is_fork {
                 break; // it became a run

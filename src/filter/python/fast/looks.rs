@@ -4,13 +4,13 @@ use super::{Ended, Frame, Search, Undecided};
 
 impl<const SURE: bool> Search<'_, SURE> {
     pub(super) fn look(&mut self, index: u32, pc: usize, pos: usize) -> Result<bool, Undecided> {
-        let look = self.program.looks[index as usize];
+        let look = self.fast.looks[index as usize];
         let mut from = pos;
         for _ in 0..look.behind {
             if from == 0 {
                 return Ok(look.negate);
             }
-            from = self.program.back(self.text, from);
+            from = self.fast.back(self.text, from);
         }
         self.spend(1 + i64::from(look.behind) / 8)?;
         let base = self.memory.frames.len();

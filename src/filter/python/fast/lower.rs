@@ -1,60 +1,65 @@
 //! [`Program`] → [`Fast`].
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use memchr::memmem;
 
 use super::ops::Op;
 use super::runs::{Next, Run};
-use super::{Fast, START};
+use super::{Fast, Origin, START};
 use crate::filter::python::ast::Kind;
 use crate::filter::python::chars::{Set, Wide};
 use crate::filter::python::memory::NONE;
 use crate::filter::python::program::{Inst, Program, Repeat, Scan};
+use crate::filter::python::share::{self, Table};
 
 impl Fast {
     /// Lowers a program whose first bytes are known.
-    pub(in crate::filter::python) fn new(program: &Program) -> Fast {
+    pub(in crate::filter::python) fn new(program: &Program) -> (Fast, Origin) {
         let mut lower = Lower {
             program,
-            fast: Fast {
-                ops: vec![Op::Fail; START],
-                origin: vec![0; START],
-                pool: program.pool.clone(),
-                tables: Vec::new(),
-                runs: Vec::new(),
-                classes: Box::new([0; 257]),
-                choices: Vec::new(),
-            },
+            ops: vec![Op::Fail; START],
+            origin: vec![0; START],
+            runs: Vec::new(),
+            choices: Vec::new(),
+            classes: [0; 257],
+            pool: Vec::new(),
+            tables: Vec::new(),
+            befores: Vec::new(),
             at: vec![0; program.code.len()],
             sets: HashMap::new(),
         };
         lower.all();
         lower.patch();
-        lower.fast
-    }
-
-    /// Nothing at all: every line is left to the machine that remembers.
-    pub(in crate::filter::python) fn none() -> Fast {
-        Fast {
-            ops: Vec::new(),
-            origin: Vec::new(),
-            pool: Vec::new(),
-            tables: Vec::new(),
-            runs: Vec::new(),
-            classes: Box::new([0; 257]),
-            choices: Vec::new(),
-        }
-    }
-
-    pub(in crate::filter::python) fn is_none(&self) -> bool {
-        self.ops.is_empty()
+        let fast = Fast {
+            ops: lower.ops.into(),
+            runs: lower.runs.into(),
+            choices: lower.choices.into(),
+            classes: share::table(lower.classes),
+            pool: lower.pool.into(),
+            tables: lower.tables.into(),
+            befores: lower.befores.into(),
+            sets: program.sets.as_slice().into(),
+            looks: program.looks.as_slice().into(),
+            slots: program.slots as u32,
+            registers: program.registers as u32,
+            bytewise: program.bytewise,
+        };
+        (fast, lower.origin.into())
     }
 }
 
 pub(super) struct Lower<'p> {
     pub(super) program: &'p Program,
-    pub(super) fast: Fast,
+    pub(super) ops: Vec<Op>,
+    origin: Vec<u32>,
+    runs: Vec<Run>,
+    choices: Vec<(u16, u16)>,
+    pub(super) classes: Table,
+    pool: Vec<u8>,
+    tables: Vec<Arc<Table>>,
+    befores: Vec<memmem::Finder<'static>>,
     /// Where each instruction of the program went.
     pub(super) at: Vec<u32>,
     /// Tables of sets.
@@ -65,11 +70,11 @@ impl Lower<'_> {
     fn all(&mut self) {
         let mut pc = 0;
         while pc < self.program.code.len() {
-            self.at[pc] = self.fast.ops.len() as u32;
+            self.at[pc] = self.ops.len() as u32;
             let used = self.one(pc);
-            self.fast.origin.resize(self.fast.ops.len(), pc as u32);
+            self.origin.resize(self.ops.len(), pc as u32);
             for skipped in pc + 1..pc + used {
-                self.at[skipped] = self.fast.ops.len() as u32;
+                self.at[skipped] = self.ops.len() as u32;
             }
             pc += used;
         }
@@ -81,13 +86,16 @@ impl Lower<'_> {
             Inst::Memo(_) => return 1,
             Inst::Match => Op::Match,
             Inst::Fail => Op::Fail,
-            Inst::Bytes { start, end } => self.bytes(start, end - start),
-            Inst::Fold { start, end } => Op::Fold { start, len: end - start },
+            Inst::Bytes { start, end } => self.bytes(start, end),
+            Inst::Fold { start, end } => {
+                let (start, len) = self.literal(start, end);
+                Op::Fold { start, len }
+            }
             Inst::Set(set) => Op::Set { table: self.of_set(set), set },
             Inst::Repeat(index) => self.repeat(pc, &self.program.repeats[index as usize]),
             Inst::Split { .. } => {
                 if let Some((op, used)) = self.run_before(pc) {
-                    self.fast.ops.push(op);
+                    self.ops.push(op);
                     return used;
                 }
                 Op::Split(pc as u32)
@@ -100,7 +108,7 @@ impl Lower<'_> {
             Inst::LoopSet(register) => Op::LoopSet(register),
             Inst::Look(look) => {
                 if let Some((op, used)) = self.small_look(pc, look) {
-                    self.fast.ops.push(op);
+                    self.ops.push(op);
                     return used;
                 }
                 Op::Look { look, next: self.program.looks[look as usize].next }
@@ -110,20 +118,32 @@ impl Lower<'_> {
             Inst::Backref { group, fold } => Op::Backref { group, fold },
             Inst::Conditional { group, no } => Op::Conditional { group, no },
         };
-        self.fast.ops.push(op);
+        self.ops.push(op);
         1
     }
 
-    fn bytes(&self, start: u32, len: u32) -> Op {
-        let bytes = &self.fast.pool[start as usize..][..len as usize];
-        match bytes {
+    /// Where a literal of the program's pool stands in ours: each once.
+    fn literal(&mut self, start: u32, end: u32) -> (u32, u32) {
+        let bytes = &self.program.pool[start as usize..end as usize];
+        let found = memmem::find(&self.pool, bytes).unwrap_or_else(|| {
+            self.pool.extend_from_slice(bytes);
+            self.pool.len() - bytes.len()
+        });
+        (found as u32, end - start)
+    }
+
+    fn bytes(&mut self, start: u32, end: u32) -> Op {
+        match &self.program.pool[start as usize..end as usize] {
             [byte] => Op::Byte(*byte),
-            _ if len <= 8 => {
+            bytes if bytes.len() <= 8 => {
                 let mut eight = [0; 8];
                 eight[..bytes.len()].copy_from_slice(bytes);
-                Op::Short { value: u64::from_le_bytes(eight), len: len as u8 }
+                Op::Short { value: u64::from_le_bytes(eight), len: bytes.len() as u8 }
             }
-            _ => Op::Bytes { start, len },
+            _ => {
+                let (start, len) = self.literal(start, end);
+                Op::Bytes { start, len }
+            }
         }
     }
 
@@ -133,44 +153,45 @@ impl Lower<'_> {
             set: repeat.set,
             min: repeat.min,
             max: repeat.max,
-            kind: repeat.kind,
             scan: repeat.scan,
             next: self.next(pc + 1),
             save: NONE,
             used: 1,
             taken: 0,
-            before: None,
+            before: NONE,
         };
-        self.run(run, pc + 1)
+        self.run(run, repeat.kind, pc + 1)
     }
 
     /// The instruction for a run.
-    fn run(&mut self, mut run: Run, behind: usize) -> Op {
+    fn run(&mut self, mut run: Run, kind: Kind, behind: usize) -> Op {
         self.take(&mut run, behind);
-        let index = self.fast.runs.len() as u32;
-        let set = &self.fast.tables[run.table as usize];
+        let set = &self.tables[run.table as usize];
         // Inside a run the next character belongs to it: if that cannot follow, only the end is left.
         // A run that stops before a literal may stop anywhere, and only there if that follows.
-        let only_end = match (&run.before, &run.next) {
+        let before = self.befores.get(run.before as usize);
+        let only_end = match (before, &run.next) {
             (_, Next::Any) => false,
             (Some(before), Next::Bytes { start, len, .. }) => {
-                self.fast.pool[*start as usize..][..*len as usize].starts_with(before.needle())
+                self.pool[*start as usize..][..*len as usize].starts_with(before.needle())
             }
             (Some(_), Next::Table(_)) => false,
             (None, Next::Bytes { first, .. }) => set[usize::from(*first)] == 0,
             (None, Next::Table(next)) => {
-                let next = &self.fast.tables[*next as usize];
+                let next = &self.tables[*next as usize];
                 (0..256).all(|byte| set[byte] == 0 || next[byte] == 0)
             }
         };
-        let op = match run.kind {
+        let index = self.runs.iter().position(|it| *it == run).unwrap_or_else(|| {
+            self.runs.push(run);
+            self.runs.len() - 1
+        }) as u32;
+        match kind {
             _ if only_end || run.min == run.max => Op::Stop(index),
             Kind::Possessive => Op::Stop(index),
             Kind::Greedy => Op::Greedy(index),
             Kind::Lazy => Op::Lazy(index),
-        };
-        self.fast.runs.push(run);
-        op
+        }
     }
 
     /// What the run at hand does at once: `behind` it a group may end, and a literal follow, which has
@@ -186,9 +207,10 @@ impl Lower<'_> {
             at = memos(at + 1);
         }
         // Somebody may come to the literal by another way; it stays where it is.
-        if let (Inst::Bytes { start, end }, Next::Bytes { start: wanted, .. }) =
+        if let (Inst::Bytes { start, end }, Next::Bytes { start: wanted, len, .. }) =
             (code[at], &run.next)
-            && start == *wanted
+            && self.program.pool[start as usize..end as usize]
+                == self.pool[*wanted as usize..][..*len as usize]
         {
             run.used += 1;
             run.taken = end - start;
@@ -218,8 +240,12 @@ impl Lower<'_> {
         if head as usize > pc || !is_head(head as usize) || exit as usize != close + 3 {
             return None;
         }
-        let needle = &self.fast.pool[literal.0 as usize..][..literal.1 as usize];
-        let before = Some(Box::new(memmem::Finder::new(needle).into_owned()));
+        let needle = &self.program.pool[literal.0 as usize..literal.1 as usize];
+        let known = self.befores.iter().position(|it| it.needle() == needle);
+        let before = known.unwrap_or_else(|| {
+            self.befores.push(memmem::Finder::new(needle).into_owned());
+            self.befores.len() - 1
+        }) as u32;
         let scan = if matches!(self.program.sets[set as usize].wide, Wide::Ranges(_)) {
             Scan::Chars
         } else {
@@ -231,7 +257,6 @@ impl Lower<'_> {
             set,
             min: 0,
             max: u32::MAX,
-            kind,
             scan,
             next,
             save: NONE,
@@ -239,7 +264,7 @@ impl Lower<'_> {
             taken: 0,
             before,
         };
-        Some((self.run(run, exit as usize), close + 3 - pc))
+        Some((self.run(run, kind, exit as usize), close + 3 - pc))
     }
 
     /// A look-around's body from `pc` on that is but a literal: the literal, and where it closes.
@@ -249,7 +274,7 @@ impl Lower<'_> {
         }
         let Inst::Bytes { start, end } = self.program.code[pc] else { return None };
         let close = matches!(self.program.code.get(pc + 1)?, Inst::LookEnd(_));
-        close.then_some(((start, end - start), pc + 1))
+        close.then_some(((start, end), pc + 1))
     }
 
     /// A look-around for a literal or for one character.
@@ -261,8 +286,9 @@ impl Lower<'_> {
         }
         let negate = look.negate;
         if look.behind == 0
-            && let Some(((start, len), close)) = self.literal_body(body)
+            && let Some(((start, end), close)) = self.literal_body(body)
         {
+            let (start, len) = self.literal(start, end);
             let len = u16::try_from(len).ok()?;
             return Some((Op::LookBytes { start, len, negate }, close + 1 - pc));
         }
@@ -275,7 +301,7 @@ impl Lower<'_> {
             }
             Inst::Set(set) => self.of_set(set),
             Inst::Bytes { start, end } if end - start == 1 => {
-                let byte = self.fast.pool[start as usize];
+                let byte = self.program.pool[start as usize];
                 self.table(&|it| u8::from(it == usize::from(byte)))
             }
             _ => return None,
@@ -290,8 +316,9 @@ impl Lower<'_> {
             at += 1;
         }
         if let Some(Inst::Bytes { start, end }) = self.program.code.get(at) {
-            let first = self.fast.pool[*start as usize];
-            return Next::Bytes { first, start: *start, len: end - start };
+            let first = self.program.pool[*start as usize];
+            let (start, len) = self.literal(*start, *end);
+            return Next::Bytes { first, start, len };
         }
         let first = *self.program.firsts.of(pc as u32);
         if first.is_any() {
@@ -316,9 +343,9 @@ impl Lower<'_> {
     }
 
     fn table(&mut self, of: &dyn Fn(usize) -> u8) -> u32 {
-        let table: [u8; 257] = std::array::from_fn(of);
-        let tables = &mut self.fast.tables;
-        let found = tables.iter().position(|it| *it == table).unwrap_or_else(|| {
+        let table = share::table(std::array::from_fn(of));
+        let tables = &mut self.tables;
+        let found = tables.iter().position(|it| Arc::ptr_eq(it, &table)).unwrap_or_else(|| {
             tables.push(table);
             tables.len() - 1
         });
@@ -327,13 +354,14 @@ impl Lower<'_> {
 
     /// Addresses of the program → of the lowered one, forks → rows.
     fn patch(&mut self) {
-        if self.fast.ops.len() > usize::from(u16::MAX) {
-            self.fast = Fast::none();
+        if self.ops.len() > usize::from(u16::MAX) {
+            // Nothing at all: every line is left to the machine that remembers.
+            self.ops.clear();
             return;
         }
         let bytes = self.classes();
-        for at in 0..self.fast.ops.len() {
-            let mut op = self.fast.ops[at];
+        for at in 0..self.ops.len() {
+            let mut op = self.ops[at];
             match &mut op {
                 Op::Jump(to) => *to = self.at[self.through(*to as usize)],
                 Op::LoopGuard { exit: to, .. }
@@ -341,15 +369,15 @@ impl Lower<'_> {
                 | Op::Conditional { no: to, .. } => *to = self.at[*to as usize],
                 Op::Split(row) => {
                     let pc = *row as usize;
-                    *row = self.fast.choices.len() as u32;
+                    *row = self.choices.len() as u32;
                     for byte in &bytes {
                         let choice = self.choice(pc, byte.as_ref());
-                        self.fast.choices.push(choice);
+                        self.choices.push(choice);
                     }
                 }
                 _ => {}
             }
-            self.fast.ops[at] = op;
+            self.ops[at] = op;
         }
     }
 

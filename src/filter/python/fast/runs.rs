@@ -3,11 +3,10 @@
 
 use memchr::memmem;
 
-use super::{Frame, Search, Undecided};
-use crate::filter::python::ast::Kind;
+use super::{Frame, NONE, Search, Undecided};
 use crate::filter::python::program::Scan;
 
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Run {
     /// By byte: 0 does not belong, 1 belongs, 2 asks for the character.
     pub(super) table: u32,
@@ -15,7 +14,6 @@ pub(super) struct Run {
     pub(super) min: u32,
     /// `u32::MAX`: no bound.
     pub(super) max: u32,
-    pub(super) kind: Kind,
     pub(super) scan: Scan,
     pub(super) next: Next,
     /// With the run: the end of a group right behind it is written into this slot, …
@@ -23,12 +21,12 @@ pub(super) struct Run {
     /// … so many instructions are done, and so many bytes of what must follow taken.
     pub(super) used: u8,
     pub(super) taken: u32,
-    /// It stops before this literal.
-    pub(super) before: Option<Box<memmem::Finder<'static>>>,
+    /// It stops before this literal, if it is not [`NONE`].
+    pub(super) before: u32,
 }
 
 /// What must follow.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Next {
     Any,
     /// A literal of the pool.
@@ -84,7 +82,7 @@ impl<const SURE: bool> Search<'_, SURE> {
     ) -> Result<Option<usize>, Undecided> {
         let fast = self.fast;
         let super::Op::Greedy(run) = fast.ops[pc] else { return Ok(None) };
-        let shorter = self.program.back(self.text, at);
+        let shorter = self.fast.back(self.text, at);
         self.longest(&fast.runs[run as usize], pc, low, shorter)
     }
 
@@ -145,8 +143,8 @@ impl<const SURE: bool> Search<'_, SURE> {
         mut left: u32,
     ) -> Result<Option<usize>, Undecided> {
         let mut end = at;
-        if let (Scan::Until(stop), Next::Bytes { first, start, len }, None, u32::MAX) =
-            (run.scan, &run.next, &run.before, left)
+        if let (Scan::Until(stop), Next::Bytes { first, start, len }, NONE, u32::MAX) =
+            (run.scan, &run.next, run.before, left)
         {
             let wanted = &self.fast.pool[*start as usize..][..*len as usize];
             for tries in 0.. {
@@ -195,7 +193,7 @@ impl<const SURE: bool> Search<'_, SURE> {
         if left == 0 {
             return None;
         }
-        if let Some(before) = &run.before
+        if let Some(before) = self.before(run)
             && self.text[at..].starts_with(before.needle())
         {
             return None;
@@ -205,9 +203,14 @@ impl<const SURE: bool> Search<'_, SURE> {
                 let is_in = self.fast.tables[run.table as usize][usize::from(*byte)] != 0;
                 is_in.then_some(at + 1)
             }
-            Some(_) => self.program.sets[run.set as usize].step(self.text, at),
+            Some(_) => self.fast.sets[run.set as usize].step(self.text, at),
             None => None,
         }
+    }
+
+    #[inline]
+    fn before(&self, run: &Run) -> Option<&memmem::Finder<'static>> {
+        (run.before != NONE).then(|| &self.fast.befores[run.before as usize])
     }
 
     /// The end of a run of a few bytes, if there are enough of them; `None` if it is not as simple.
@@ -238,7 +241,7 @@ impl<const SURE: bool> Search<'_, SURE> {
                     let is_in = self.fast.tables[run.table as usize][usize::from(*byte)] != 0;
                     is_in.then_some(low + 1)?
                 }
-                Some(_) => self.program.sets[run.set as usize].step(self.text, low)?,
+                Some(_) => self.fast.sets[run.set as usize].step(self.text, low)?,
                 None => return None,
             };
         }
@@ -250,7 +253,7 @@ impl<const SURE: bool> Search<'_, SURE> {
     fn end(&self, run: &Run, low: usize) -> usize {
         let text = self.text;
         let mut left = if run.max == u32::MAX { usize::MAX } else { (run.max - run.min) as usize };
-        let limit = match &run.before {
+        let limit = match self.before(run) {
             // The literal is looked for only as far as it matters.
             Some(before) => {
                 let stop = self.scan(run, low, &text[low..]);
@@ -268,7 +271,7 @@ impl<const SURE: bool> Search<'_, SURE> {
             match text[end] {
                 byte @ 0..0x80 if table[usize::from(byte)] != 0 => end += 1,
                 0..0x80 => break,
-                _ => match self.program.sets[run.set as usize].step(text, end) {
+                _ => match self.fast.sets[run.set as usize].step(text, end) {
                     Some(next) => end = next,
                     None => break,
                 },
@@ -294,7 +297,7 @@ impl<const SURE: bool> Search<'_, SURE> {
                     if table[usize::from(self.text[end])] == 0 {
                         return end;
                     }
-                    match self.program.sets[run.set as usize].step(self.text, end) {
+                    match self.fast.sets[run.set as usize].step(self.text, end) {
                         Some(next) => end = next,
                         None => return end,
                     }
@@ -354,7 +357,7 @@ impl<const SURE: bool> Search<'_, SURE> {
                     if at == low {
                         return None;
                     }
-                    at = self.program.back(self.text, at);
+                    at = self.fast.back(self.text, at);
                 }
             }
         }

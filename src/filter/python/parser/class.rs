@@ -3,6 +3,7 @@
 use super::escape::Member;
 use super::{Error, Flags, Node, Parser, Problem, literal};
 use crate::filter::python::chars::{self, Set};
+use crate::filter::python::share;
 
 impl Parser<'_> {
     /// The bracket at `start` has been read. A `]` in first place and a `[` anywhere are characters.
@@ -53,7 +54,7 @@ impl Parser<'_> {
         if negate {
             class.negate();
         }
-        Ok(Node::Set(Box::new(Set::new(&class))))
+        Ok(Node::Set(share::set(Set::new(&class))))
     }
 
     fn member(&mut self, start: usize, flags: Flags) -> Result<Member, Error> {

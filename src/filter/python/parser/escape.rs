@@ -5,6 +5,7 @@ use regex_syntax::hir::ClassUnicode;
 use super::{Error, Flags, Item, Node, Parser, Problem, Repeats, literal};
 use crate::filter::python::ast::{Assert, Fold};
 use crate::filter::python::chars::{self, Set};
+use crate::filter::python::share;
 
 /// A member of a class.
 pub(super) enum Member {
@@ -30,7 +31,7 @@ impl Parser<'_> {
             }
             '1'..='9' => self.digits(c, start, flags)?,
             _ => match category(c, flags) {
-                Some(class) => Node::Set(Box::new(Set::new(&class))),
+                Some(class) => Node::Set(share::set(Set::new(&class))),
                 None => literal(self.character(c, start)?, flags),
             },
         };

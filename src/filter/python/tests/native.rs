@@ -86,3 +86,18 @@ fn compare(regex: &Regex, other: &meta::Regex, text: &[u8], name: &str) -> bool 
     }
     expected.is_some()
 }
+
+/// Thousands of patterns are kept; a line that hits must not wait for memory at each step.
+#[test]
+fn a_shipped_pattern_is_small() {
+    let library = crate::filter::Library::default();
+    let mut sizes = Vec::new();
+    for name in library.names().unwrap() {
+        let filter = library.load(&name).unwrap();
+        let patterns = filter.patterns.iter().chain(&filter.ignores);
+        sizes.extend(patterns.map(|it| Regex::native(&it.exact).unwrap().bytes()));
+    }
+    sizes.sort_unstable();
+    let (median, mean) = (sizes[sizes.len() / 2], sizes.iter().sum::<usize>() / sizes.len());
+    assert!(median <= 4_500 && mean <= 6_000, "{median} bytes, {mean} on average");
+}

@@ -21,7 +21,7 @@ fn superset_and_memo_keep_the_answer() {
         let Ok(regex) = Regex::new(&pattern) else { continue };
         let single_line = random.below(2) == 0;
         let options = Options { count_limit: 2, single_line, ..Options::default() };
-        let automaton = automaton(&superset(regex.ast(), &options).unanchored());
+        let automaton = automaton(&superset(&regex.ast(), &options).unanchored());
         patterns += 1;
         for _ in 0..6 {
             let text = random.text(single_line);
@@ -56,7 +56,7 @@ fn superset_of_filters() {
     ] {
         let regex = Regex::new(pattern).expect(pattern);
         let options = Options { single_line: true, replace: &cheap, ..Options::default() };
-        let superset = superset(regex.ast(), &options);
+        let superset = superset(&regex.ast(), &options);
         assert_eq!(superset.anchored(), anchored, "{pattern}");
         let automaton = automaton(&superset.unanchored());
         assert!(hits.iter().all(|text| hit(&automaton, text.as_bytes())), "{pattern} misses");
