@@ -193,7 +193,8 @@ impl Matcher {
         }
         *failed += 1;
         scratch.checked.failed += 1;
-        if *failed >= DOUBT && *failed / DOUBT_SHARE >= *held {
+        let all = scratch.checked.held + scratch.checked.failed;
+        if *failed >= DOUBT && *failed / DOUBT_SHARE >= *held && *failed * DOUBT_OF_ALL >= all {
             self.doubt(scratch, gate);
         }
     }
@@ -309,6 +310,10 @@ pub const CACHE_BYTES: usize = 32 << 20;
 /// A gate is believed until it was wrong so often, and so many times as often as it was right.
 const DOUBT: u64 = 32;
 const DOUBT_SHARE: u64 = 2;
+/// And only if it is to blame for one of so many checks: a check costs less than a state that is built
+/// because the gate is seen whole. Among thousands of patterns, those that are wrong now and then would
+/// fill the cache again and again.
+const DOUBT_OF_ALL: u64 = 200;
 /// Doubts are acted upon together, after so many wrong openings of doubtful gates.
 const WRONG: u32 = 2_000;
 
