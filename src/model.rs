@@ -3,6 +3,7 @@
 //! Owns no behaviour of any stage. Every type here is checked when it is made, so that nothing
 //! downstream has to check it again.
 
+mod address;
 mod place;
 mod prefix;
 mod prefix_map;
@@ -10,6 +11,7 @@ mod scope;
 mod text;
 mod time;
 
+pub use address::parse_address;
 pub use place::{Place, likely, toml_problem};
 pub use prefix::{Prefix, PrefixError, normal_address};
 pub use prefix_map::PrefixMap;

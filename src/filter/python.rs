@@ -52,7 +52,7 @@ use slow::Slow;
 /// second on any machine for one with them.
 pub const DEFAULT_STEPS: u64 = 10_000_000;
 
-/// From here on it is worth while to look for a literal before a native pattern is run.
+/// From here on it is worth while to look for a literal before a pattern is run from one place.
 const LONG: usize = 1_024;
 
 static NEXT: AtomicU64 = AtomicU64::new(1);
@@ -271,8 +271,9 @@ impl Regex {
     }
 
     fn lacks_required(&self, text: &[u8]) -> bool {
-        // Native patterns come behind an automaton that has seen it, as a rule.
-        (!self.packed.bytewise() || text.len() > LONG)
+        // As a rule patterns come behind an automaton that has seen it; and from one place it is soon
+        // found out.
+        (self.facts.anchor != Anchor::Text || text.len() > LONG)
             && !self.facts.required.is_empty()
             && self.finders().required.find(text).is_none()
     }

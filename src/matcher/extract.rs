@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use super::exact::Exact;
 use super::{Matcher, PatternId, Scratch};
-use crate::model::normal_address;
+use crate::model::{normal_address, parse_address};
 
 /// A pattern that matched a message.
 #[derive(Debug)]
@@ -82,6 +82,5 @@ impl Matcher {
 /// The text of group `ip`, if it really is an address.
 fn address(text: &[u8], exact: &Exact, spans: &[Option<(usize, usize)>]) -> Option<IpAddr> {
     let (start, end) = spans[exact.ip?]?;
-    let address = std::str::from_utf8(&text[start..end]).ok()?.parse().ok()?;
-    Some(normal_address(address))
+    Some(normal_address(parse_address(&text[start..end])?))
 }

@@ -9,13 +9,12 @@
 //! oldest is forgotten, and counted.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::captured::{Tag, Tagged};
 use super::groups::Groups;
-use crate::model::{Prefix, Timestamp};
+use crate::model::{Prefix, Timestamp, parse_address};
 
 /// What a matched line means once its session is known.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -189,16 +188,14 @@ pub fn identity(groups: &impl Tagged) -> Option<&[u8]> {
 /// The address or network that is meant, if it is one: `<CIDR>` counts, and an identifier of the
 /// filter's own may be written `[2001:db8::1]` or `192.0.2.0/24`.
 pub fn network(groups: &impl Tagged) -> Option<Prefix> {
-    let text = std::str::from_utf8(identity(groups)?).ok()?;
-    let inner = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
-    let (address, length) = match inner.split_once('/') {
-        Some((address, length)) => (address, Some(length.parse().ok()?)),
-        None => {
-            let length = groups.text(Tag::Cidr).map(std::str::from_utf8);
-            (inner, length.and_then(|digits| digits.ok()?.parse().ok()))
-        }
+    let text = identity(groups)?;
+    let inner = text.strip_prefix(b"[").and_then(|text| text.strip_suffix(b"]")).unwrap_or(text);
+    let number = |digits| std::str::from_utf8(digits).ok()?.parse().ok();
+    let (address, length) = match inner.iter().position(|byte| *byte == b'/') {
+        Some(at) => (&inner[..at], Some(number(&inner[at + 1..])?)),
+        None => (inner, groups.text(Tag::Cidr).and_then(number)),
     };
-    let address: IpAddr = address.parse().ok()?;
+    let address = parse_address(address)?;
     let network = length.and_then(|length| Prefix::new(address, length));
     Some(network.unwrap_or_else(|| Prefix::host(address)))
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use memchr::memmem;
 
 use super::ops::Op;
-use super::runs::{Next, Run};
+use super::runs::{ASK, IN, IN_ANY, Next, OUT, Run};
 use super::{Fast, Origin, START};
 use crate::filter::python::ast::Kind;
 use crate::filter::python::chars::{Set, Wide};
@@ -135,11 +135,7 @@ impl Lower<'_> {
     fn bytes(&mut self, start: u32, end: u32) -> Op {
         match &self.program.pool[start as usize..end as usize] {
             [byte] => Op::Byte(*byte),
-            bytes if bytes.len() <= 8 => {
-                let mut eight = [0; 8];
-                eight[..bytes.len()].copy_from_slice(bytes);
-                Op::Short { value: u64::from_le_bytes(eight), len: bytes.len() as u8 }
-            }
+            bytes if bytes.len() <= 8 => Op::Short { value: eight(bytes), len: bytes.len() as u8 },
             _ => {
                 let (start, len) = self.literal(start, end);
                 Op::Bytes { start, len }
@@ -154,6 +150,8 @@ impl Lower<'_> {
             min: repeat.min,
             max: repeat.max,
             scan: repeat.scan,
+            is_plain: !(repeat.max == u32::MAX
+                && matches!(repeat.scan, Scan::All | Scan::Until(_))),
             next: self.next(pc + 1),
             save: NONE,
             used: 1,
@@ -176,10 +174,10 @@ impl Lower<'_> {
                 self.pool[*start as usize..][..*len as usize].starts_with(before.needle())
             }
             (Some(_), Next::Table(_)) => false,
-            (None, Next::Bytes { first, .. }) => set[usize::from(*first)] == 0,
+            (None, Next::Bytes { value, .. }) => set[usize::from(*value as u8)] == OUT,
             (None, Next::Table(next)) => {
                 let next = &self.tables[*next as usize];
-                (0..256).all(|byte| set[byte] == 0 || next[byte] == 0)
+                (0..256).all(|byte| set[byte] == OUT || next[byte] == 0)
             }
         };
         let index = self.runs.iter().position(|it| *it == run).unwrap_or_else(|| {
@@ -258,6 +256,7 @@ impl Lower<'_> {
             min: 0,
             max: u32::MAX,
             scan,
+            is_plain: false,
             next,
             save: NONE,
             used: 1,
@@ -316,9 +315,9 @@ impl Lower<'_> {
             at += 1;
         }
         if let Some(Inst::Bytes { start, end }) = self.program.code.get(at) {
-            let first = self.program.pool[*start as usize];
+            let value = eight(&self.program.pool[*start as usize..*end as usize]);
             let (start, len) = self.literal(*start, *end);
-            return Next::Bytes { first, start, len };
+            return Next::Bytes { start, len, value };
         }
         let first = *self.program.firsts.of(pc as u32);
         if first.is_any() {
@@ -332,11 +331,12 @@ impl Lower<'_> {
             return *table;
         }
         let set: &Set = &self.program.sets[index as usize];
-        let wide = matches!(set.wide, Wide::Ranges(_));
-        let table = self.table(&|byte| match byte {
-            256 => 0,
-            0x80.. if wide => 2,
-            byte => u8::from(set.bytes[byte]),
+        let table = self.table(&|byte| match (byte, &set.wide) {
+            (256, _) => OUT,
+            (0x80.., Wide::Ranges(_)) => ASK,
+            (0x80.., Wide::All) => IN_ANY,
+            _ if set.bytes[byte] => IN,
+            _ => OUT,
         });
         self.sets.insert(index, table);
         table
@@ -391,6 +391,14 @@ impl Lower<'_> {
         }
         pc
     }
+}
+
+/// The first eight bytes, as they stand in memory.
+fn eight(bytes: &[u8]) -> u64 {
+    let mut eight = [0; 8];
+    let len = bytes.len().min(8);
+    eight[..len].copy_from_slice(&bytes[..len]);
+    u64::from_le_bytes(eight)
 }
 
 pub(super) const MAX_FOLLOWED: usize = 1_000;

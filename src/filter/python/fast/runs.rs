@@ -3,18 +3,20 @@
 
 use memchr::memmem;
 
-use super::{Frame, NONE, Search, Undecided};
+use super::{Frame, NONE, Search, Undecided, starts_short};
 use crate::filter::python::program::Scan;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Run {
-    /// By byte: 0 does not belong, 1 belongs, 2 asks for the character.
+    /// By byte: what [`OUT`] and its like say.
     pub(super) table: u32,
     pub(super) set: u32,
     pub(super) min: u32,
     /// `u32::MAX`: no bound.
     pub(super) max: u32,
     pub(super) scan: Scan,
+    /// Its end is found byte by byte.
+    pub(super) is_plain: bool,
     pub(super) next: Next,
     /// With the run: the end of a group right behind it is written into this slot, …
     pub(super) save: u32,
@@ -29,11 +31,11 @@ pub(super) struct Run {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Next {
     Any,
-    /// A literal of the pool.
+    /// A literal of the pool; `value` is its first eight bytes.
     Bytes {
-        first: u8,
         start: u32,
         len: u32,
+        value: u64,
     },
     Table(u32),
 }
@@ -47,16 +49,8 @@ impl<const SURE: bool> Search<'_, SURE> {
         pc: usize,
         pos: usize,
     ) -> Result<Option<usize>, Undecided> {
-        let end = match self.short(run, pos) {
-            Some(Some(end)) => end,
-            Some(None) => return Ok(None),
-            None => {
-                let Some(low) = self.least(run, pos) else { return Ok(None) };
-                let end = self.end(run, low);
-                self.count(low, end);
-                end
-            }
-        };
+        let Some((low, end)) = self.span(run, pos) else { return Ok(None) };
+        self.count(low, end);
         Ok(self.may_end(run, pc, end).then_some(end))
     }
 
@@ -67,9 +61,14 @@ impl<const SURE: bool> Search<'_, SURE> {
         pc: usize,
         pos: usize,
     ) -> Result<Option<usize>, Undecided> {
-        let Some(low) = self.least(run, pos) else { return Ok(None) };
-        let high = self.end(run, low);
+        let Some((low, high)) = self.span(run, pos) else { return Ok(None) };
         self.count(low, high);
+        if self.may_end(run, pc, high) {
+            if high > low {
+                self.push(Frame::Greedy { pc: pc as u32, low: low as u32, at: high as u32 })?;
+            }
+            return Ok(Some(high));
+        }
         self.longest(run, pc, low, high)
     }
 
@@ -87,7 +86,6 @@ impl<const SURE: bool> Search<'_, SURE> {
     }
 
     /// The last place where it may end; a frame for those before it.
-    #[inline]
     fn longest(
         &mut self,
         run: &Run,
@@ -143,7 +141,7 @@ impl<const SURE: bool> Search<'_, SURE> {
         mut left: u32,
     ) -> Result<Option<usize>, Undecided> {
         let mut end = at;
-        if let (Scan::Until(stop), Next::Bytes { first, start, len }, NONE, u32::MAX) =
+        if let (Scan::Until(stop), Next::Bytes { start, len, value }, NONE, u32::MAX) =
             (run.scan, &run.next, run.before, left)
         {
             let wanted = &self.fast.pool[*start as usize..][..*len as usize];
@@ -158,7 +156,7 @@ impl<const SURE: bool> Search<'_, SURE> {
                         None => end += stops,
                     }
                 }
-                let found = memchr::memchr2(*first, stop, &self.text[end..]);
+                let found = memchr::memchr2(*value as u8, stop, &self.text[end..]);
                 let Some(place) = found.map(|it| end + it) else {
                     self.count(at, self.text.len());
                     return Ok(None);
@@ -213,22 +211,30 @@ impl<const SURE: bool> Search<'_, SURE> {
         (run.before != NONE).then(|| &self.fast.befores[run.before as usize])
     }
 
-    /// The end of a run of a few bytes, if there are enough of them; `None` if it is not as simple.
+    /// The first place where the run may end, as far as its own characters go, and the last.
     #[inline]
-    fn short(&self, run: &Run, pos: usize) -> Option<Option<usize>> {
-        if run.max > SHORT {
-            return None;
-        }
-        let table = &self.fast.tables[run.table as usize];
-        let mut end = pos;
-        while end - pos < run.max as usize {
-            match self.text.get(end).map_or(0, |byte| table[usize::from(*byte)]) {
-                0 => break,
-                1 if self.text[end] < 0x80 => end += 1,
-                _ => return None,
+    fn span(&self, run: &Run, pos: usize) -> Option<(usize, usize)> {
+        let text = self.text;
+        if run.is_plain {
+            let table = &self.fast.tables[run.table as usize];
+            let most = text.len().min(pos.saturating_add(run.max as usize));
+            let mut end = pos;
+            while end < most {
+                match table[usize::from(text[end])] {
+                    IN => end += 1,
+                    OUT => break,
+                    _ => return self.span_of_characters(run, pos),
+                }
             }
+            let low = pos + run.min as usize;
+            return (low <= end).then_some((low, end));
         }
-        Some((end - pos >= run.min as usize).then_some(end))
+        self.span_of_characters(run, pos)
+    }
+
+    fn span_of_characters(&self, run: &Run, pos: usize) -> Option<(usize, usize)> {
+        let low = self.least(run, pos)?;
+        Some((low, self.end(run, low)))
     }
 
     /// Where the smallest number of characters ends.
@@ -291,10 +297,12 @@ impl<const SURE: bool> Search<'_, SURE> {
                 let mut end = low;
                 loop {
                     let rest = &self.text[end..];
-                    let count = rest.iter().position(|byte| table[usize::from(*byte)] != 1);
-                    let Some(count) = count else { return self.text.len() };
+                    let is_in = |byte: &u8| table[usize::from(*byte)] & IN != 0;
+                    let Some(count) = rest.iter().position(|byte| !is_in(byte)) else {
+                        return self.text.len();
+                    };
                     end += count;
-                    if table[usize::from(self.text[end])] == 0 {
+                    if table[usize::from(self.text[end])] == OUT {
                         return end;
                     }
                     match self.fast.sets[run.set as usize].step(self.text, end) {
@@ -306,14 +314,17 @@ impl<const SURE: bool> Search<'_, SURE> {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn may_end(&self, run: &Run, pc: usize, at: usize) -> bool {
         let follows = match run.next {
             Next::Any => true,
-            Next::Bytes { first, start, len } => {
-                self.text.get(at) == Some(&first)
-                    && self.text[at..]
-                        .starts_with(&self.fast.pool[start as usize..][..len as usize])
+            Next::Bytes { len: len @ 0..=8, value, .. } => {
+                starts_short(self.text, at, value, len as u8)
+            }
+            Next::Bytes { start, len, value } => {
+                starts_short(self.text, at, value, 8)
+                    && self.text[at + 8..]
+                        .starts_with(&self.fast.pool[start as usize..][..len as usize][8..])
             }
             Next::Table(table) => {
                 let next = self.text.get(at).map_or(256, |byte| usize::from(*byte));
@@ -328,11 +339,11 @@ impl<const SURE: bool> Search<'_, SURE> {
     fn last_end(&self, run: &Run, pc: usize, low: usize, high: usize) -> Option<usize> {
         match run.next {
             Next::Any if !SURE => Some(high),
-            Next::Bytes { first, start, len } => {
+            Next::Bytes { start, len, value } => {
                 let wanted = &self.fast.pool[start as usize..][..len as usize];
                 let mut end = (high + 1).min(self.text.len());
                 for _ in 0..TRIES {
-                    let at = low + memchr::memrchr(first, self.text.get(low..end)?)?;
+                    let at = low + memchr::memrchr(value as u8, self.text.get(low..end)?)?;
                     if self.text[at..].starts_with(wanted) && self.possible(pc + 1, at) {
                         return Some(at);
                     }
@@ -370,8 +381,14 @@ impl<const SURE: bool> Search<'_, SURE> {
     }
 }
 
-/// Runs of at most so many bytes are counted, not searched.
-const SHORT: u32 = 8;
+/// In tables of runs: the byte does not belong, …
+pub(super) const OUT: u8 = 0;
+/// … is a character that does, …
+pub(super) const IN: u8 = 1;
+/// … is of a character that must be asked for, …
+pub(super) const ASK: u8 = 2;
+/// … or of one of several bytes, all of which belong.
+pub(super) const IN_ANY: u8 = 3;
 /// After so many places with but the first byte of a literal the whole of it is searched.
 const TRIES: usize = 8;
 /// So many bytes are looked through in the time of a step.
