@@ -7,6 +7,7 @@
 //! One thread writes, one transaction for whatever came within [`COMMIT_EVERY`]. Trouble with the
 //! file is told and counted, and stops nobody: see [`open`].
 
+mod clock;
 mod event;
 mod file;
 mod history;

@@ -139,6 +139,7 @@ impl Decider {
         };
         let now = Timestamp::now();
         decider.restore(before.restored, now);
+        decider.take_back();
         decider.adopt(before.held, now);
         decider.remember();
         let snapshot = decider.snapshot();

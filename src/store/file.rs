@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
+use super::clock::{self, Doubt, Reading, Written};
 use super::pending::Pending;
 use super::{KNOWN, Restored, StoreError, rows};
 use crate::model::Timestamp;
@@ -20,13 +21,43 @@ pub(super) struct File {
     path: PathBuf,
     /// Which file it is, to see when somebody puts another into its place.
     inode: u64,
+    /// When it was last written, by its own clock; `None` before the first time.
+    written: Option<i64>,
+    /// The wall clock is so far behind its own; mostly 0.
+    behind: i64,
+    doubt: Option<Doubt>,
+    beside: Beside,
     /// Held locked. A file of its own: SQLite's locks are on the other one.
     _lock: fs::File,
 }
 
+/// What is kept beside while the clock is in doubt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Beside {
+    /// Nothing, as far as we know.
+    Nothing,
+    /// To be kept before anything is written.
+    Due,
+    /// It is there.
+    Kept,
+    /// Taken back; gone with the next writing of all bans.
+    Returned,
+}
+
+/// What was read of a file.
+#[derive(Debug, Default)]
+pub(super) struct Found {
+    /// By the clock as it goes.
+    pub(super) restored: Restored,
+    /// What a clock that was ahead had taken for over.
+    pub(super) returned: Option<Restored>,
+    /// The ends in the file are by a clock that was ahead: all bans are to be written anew.
+    pub(super) is_stale: bool,
+}
+
 impl File {
     /// Opens or makes it, and says what it holds.
-    pub(super) fn open(path: &Path, now: Timestamp) -> Result<(File, Restored), StoreError> {
+    pub(super) fn open(path: &Path, now: Timestamp) -> Result<(File, Found), StoreError> {
         let system = |why| StoreError::system(path, why);
         let sqlite = |why| StoreError::sqlite(path, why);
         if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
@@ -48,14 +79,60 @@ impl File {
                 }
             })?;
         }
-        let mut file = File { connection, path: path.to_owned(), inode, _lock: lock };
+        let mut file = File {
+            connection,
+            path: path.to_owned(),
+            inode,
+            written: None,
+            behind: 0,
+            doubt: None,
+            beside: Beside::Nothing,
+            _lock: lock,
+        };
         match made {
             Made::Nobody => file.make(rows::SCHEMA).map_err(sqlite)?,
             Made::UsBefore => file.make(rows::FROM_1).map_err(sqlite)?,
             Made::Us => {}
         }
-        let restored = read(&file.connection, path, now)?;
-        Ok((file, restored))
+        file.connection.execute_batch(clock::SCHEMA).map_err(sqlite)?;
+        let (reading, found) = read(&file.connection, path, now)?;
+        let written = Written::read(&file.connection).map_err(sqlite)?;
+        file.written = written.map(|written| written.last);
+        file.doubt = reading.doubt;
+        let is_kept = rows::are_beside(&file.connection).map_err(sqlite)?;
+        if reading.was_ahead {
+            // In doubt until all is written anew: a kill before then loses nothing.
+            file.doubt = written.and_then(|written| written.doubt);
+            file.beside = Beside::Returned;
+        } else {
+            file.behind = reading.behind;
+            file.beside = match is_kept {
+                true => Beside::Kept,
+                false if reading.leapt => Beside::Due,
+                false => Beside::Nothing,
+            };
+        }
+        Ok((file, found))
+    }
+
+    /// The wall clock was set while this ran. The bans that run are the ledger's affair; returns what the
+    /// clock as it was at the start had taken for over.
+    pub(super) fn clock_was_set(&mut self, now: Timestamp) -> Result<Option<Restored>, StoreError> {
+        if self.beside == Beside::Due {
+            self.transact(false, |_, _| Ok(()))?;
+        }
+        let written = self.written.map(|last| Written { last, doubt: self.doubt });
+        let reading = Reading::new(written, now.shown().0);
+        // A clock that was behind may be so still. Else it is followed, forward and back.
+        self.behind = if self.behind > 0 && !reading.was_ahead { reading.behind } else { 0 };
+        if self.beside != Beside::Kept || !reading.was_ahead {
+            self.doubt = reading.doubt;
+            return Ok(None);
+        }
+        let returned = rows::returned(&self.connection, now);
+        let returned = returned.map_err(|why| StoreError::sqlite(&self.path, why))?;
+        self.beside = Beside::Returned;
+        Ok(Some(returned))
     }
 
     /// Makes the tables, or makes them what they are by now.
@@ -69,23 +146,58 @@ impl File {
 
     /// Writes what waits, all or nothing; on the disk when it returns.
     pub(super) fn commit(&mut self, pending: &Pending) -> Result<(), StoreError> {
-        let mut write = || {
-            let to = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-            rows::write(&to, pending)?;
-            to.commit()
-        };
-        write().map_err(|why| StoreError::sqlite(&self.path, why))
+        // Only when all ends are written by the clock as it goes may its time go back.
+        let is_all = pending.anew;
+        let ahead = self.ahead();
+        self.transact(is_all, |to, beside| {
+            rows::write(to, pending, ahead)?;
+            if beside == Beside::Kept { rows::forget_lifted(to, pending) } else { Ok(()) }
+        })
     }
 
-    /// Forgets some of what is too old; how many rows went.
+    /// Forgets some of what is too old, if the clock that says so is believed; how many rows went.
     pub(super) fn purge(&mut self, keep: Duration, now: Timestamp) -> Result<usize, StoreError> {
-        let mut purge = || {
-            let from = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-            let gone = rows::purge(&from, now.before(keep), now)?;
-            from.commit()?;
-            Ok(gone)
+        let now = Timestamp(now.0.saturating_add(self.ahead()));
+        self.doubt = self.doubt.filter(|doubt| now.0 < doubt.till);
+        let by = self.doubt.is_none().then(|| (now.before(keep), now));
+        self.transact(false, |from, _| rows::purge(from, by))
+    }
+
+    /// How far the file's clock is ahead of the process's.
+    fn ahead(&self) -> i64 {
+        Timestamp::ahead().saturating_add(self.behind)
+    }
+
+    fn transact<T>(
+        &mut self,
+        is_all: bool,
+        work: impl FnOnce(&Connection, Beside) -> Result<T, rusqlite::Error>,
+    ) -> Result<T, StoreError> {
+        let now = Timestamp::now().0.saturating_add(self.ahead());
+        let last = self.written.filter(|_| !is_all).map_or(now, |written| now.max(written));
+        let is_over = match self.beside {
+            Beside::Kept => self.doubt.is_none(),
+            Beside::Returned => is_all,
+            Beside::Nothing | Beside::Due => false,
         };
-        purge().map_err(|why| StoreError::sqlite(&self.path, why))
+        let doubt = self.doubt.filter(|_| !is_over);
+        let mut beside = self.beside;
+        let transact = || {
+            let to = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            if is_over {
+                to.execute_batch(clock::DROP)?;
+                beside = Beside::Nothing;
+            } else if beside == Beside::Due {
+                to.execute_batch(clock::KEEP)?;
+                beside = Beside::Kept;
+            }
+            let done = work(&to, beside)?;
+            Written { last, doubt }.write(&to)?;
+            to.commit().map(|()| done)
+        };
+        let done = transact().map_err(|why| StoreError::sqlite(&self.path, why))?;
+        (self.written, self.doubt, self.beside) = (Some(last), doubt, beside);
+        Ok(done)
     }
 
     /// Bytes on the disk, those that are not yet in their place included.
@@ -106,13 +218,13 @@ impl File {
 }
 
 /// What a file that cannot be written holds.
-pub(super) fn read_only(path: &Path, now: Timestamp) -> Result<Restored, StoreError> {
+pub(super) fn read_only(path: &Path, now: Timestamp) -> Result<Found, StoreError> {
     let (connection, _) = open_read_only(path).or_else(|error| match error {
         // The index of the log cannot be made on a full disk; who is alone can have it in memory.
         StoreError::Sqlite { .. } => checked(path, alone(path)),
         error => Err(error),
     })?;
-    read(&connection, path, now)
+    read(&connection, path, now).map(|(_, found)| found)
 }
 
 /// For reading beside a daemon that may write.
@@ -203,13 +315,32 @@ fn made_by(connection: &Connection, path: &Path) -> Result<Made, StoreError> {
     }
 }
 
-fn read(from: &Connection, path: &Path, now: Timestamp) -> Result<Restored, StoreError> {
-    let read = rows::restore(from, now);
-    let (restored, unread) = read.map_err(|why| StoreError::sqlite(path, why))?;
+fn read(from: &Connection, path: &Path, now: Timestamp) -> Result<(Reading, Found), StoreError> {
+    let read = || {
+        let reading = Reading::new(Written::read(from)?, now.shown().0);
+        let (restored, unread) = rows::restore(from, now, reading.behind)?;
+        let returned = reading.was_ahead.then(|| rows::returned(from, now)).transpose()?;
+        Ok((reading, Found { restored, returned, is_stale: reading.was_ahead }, unread))
+    };
+    let (reading, found, unread) = read().map_err(|why| StoreError::sqlite(path, why))?;
+    let path = path.display();
     if unread > 0 {
-        tracing::warn!("{unread} rows of {} are not ours, and were passed over", path.display());
+        tracing::warn!("{unread} rows of {path} are not ours, and were passed over");
     }
-    Ok(restored)
+    let behind = Duration::from_micros(reading.behind.unsigned_abs()).as_secs();
+    if reading.was_ahead {
+        tracing::warn!("when {path} was written the clock was {behind} s ahead or more");
+    } else if reading.behind > 0 {
+        tracing::warn!(
+            "the clock is {behind} s or more behind {path}; bans go on from when it was written"
+        );
+    }
+    if reading.leapt {
+        tracing::info!(
+            "{path} was last written long ago, or the clock is ahead; nothing is forgotten for an hour"
+        );
+    }
+    Ok((reading, found))
 }
 
 fn lock(path: &Path) -> Result<fs::File, StoreError> {

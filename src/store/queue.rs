@@ -8,6 +8,7 @@ use std::sync::mpsc::{SyncSender, TrySendError};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::Restored;
 use super::event::{Count, Notes};
 use crate::ban::Ban;
 
@@ -35,6 +36,8 @@ pub(super) struct State {
     pub(super) stale: AtomicBool,
     /// A snapshot is wanted, and there is room for it.
     wanted: AtomicBool,
+    /// What a clock that was ahead had taken for over; shall go before the next snapshot.
+    returned: Mutex<Option<Restored>>,
 }
 
 /// What the store counts; for metrics and `status`.
@@ -112,6 +115,11 @@ impl Memory {
         self.state.wanted.swap(false, Ordering::Relaxed)
     }
 
+    /// What is not over after all, now that the clock was set back: to be taken before a snapshot is made.
+    pub fn take_returned(&self) -> Option<Restored> {
+        self.state.returned.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
     /// The store's figures.
     pub fn figures(&self) -> &Arc<Figures> {
         &self.figures
@@ -139,6 +147,10 @@ impl State {
         if self.stale.swap(false, Ordering::Relaxed) {
             self.wanted.store(true, Ordering::Relaxed);
         }
+    }
+
+    pub(super) fn hand_back(&self, returned: Restored) {
+        *self.returned.lock().unwrap_or_else(PoisonError::into_inner) = Some(returned);
     }
 }
 

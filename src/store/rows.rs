@@ -1,7 +1,8 @@
 //! The tables: how bans, events and counts are written and read.
 //!
 //! Addresses are text, times microseconds since the epoch by the wall clock as it went when they were
-//! written (ours is set once, and gone with the process), no end is NULL, evidence is JSON: anybody can read the file with `sqlite3`.
+//! written (ours is set once, and gone with the process; more of that in `clock`), no end is NULL, evidence
+//! is JSON: anybody can read the file with `sqlite3`.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -73,19 +74,44 @@ DROP TABLE bans;
 ALTER TABLE bans_2 RENAME TO bans;
 ";
 
-/// Reads what is not over, and how many rows cannot be read (somebody wrote in the file).
+/// Reads what is not over, and how many rows cannot be read (somebody wrote in the file). The clock is so
+/// far `behind` the one that the times were written by.
 pub(super) fn restore(
     from: &Connection,
     now: Timestamp,
+    behind: i64,
 ) -> Result<(Restored, usize), rusqlite::Error> {
-    let (mut names, ahead) = (Names::default(), Timestamp::ahead());
+    tables(from, now, behind, "bans", "counts")
+}
+
+/// Whether something is kept beside.
+pub(super) fn are_beside(from: &Connection) -> Result<bool, rusqlite::Error> {
+    from.table_exists(None::<&str>, "bans_before")
+}
+
+/// Reads what was kept beside when the clock leapt ahead.
+pub(super) fn returned(from: &Connection, now: Timestamp) -> Result<Restored, rusqlite::Error> {
+    if !are_beside(from)? {
+        return Ok(Restored::default());
+    }
+    tables(from, now, 0, "bans_before", "counts_before").map(|(restored, _)| restored)
+}
+
+fn tables(
+    from: &Connection,
+    now: Timestamp,
+    behind: i64,
+    bans_in: &str,
+    counts_in: &str,
+) -> Result<(Restored, usize), rusqlite::Error> {
+    let (mut names, ahead) = (Names::default(), Timestamp::ahead().saturating_add(behind));
     let mut unread = 0;
     let mut bans: Vec<Ban> = Vec::new();
     // A file that cannot be written may still be of format 1.
     let version: i64 = from.pragma_query_value(None, "user_version", |row| row.get(0))?;
     let added = if version == 1 { "'gateway', NULL" } else { "scope, evidence" };
     let mut rows = from.prepare(&format!(
-        "SELECT offender, jail, origin, since, until, standing, address, hits, {added} FROM bans"
+        "SELECT offender, jail, origin, since, until, standing, address, hits, {added} FROM {bans_in}"
     ))?;
     let mut rows = rows.query([])?;
     while let Some(row) = rows.next()? {
@@ -103,7 +129,7 @@ pub(super) fn restore(
         }
     }
     let mut counts = Vec::new();
-    let mut rows = from.prepare("SELECT offender, jail, bans, last FROM counts")?;
+    let mut rows = from.prepare(&format!("SELECT offender, jail, bans, last FROM {counts_in}"))?;
     let mut rows = rows.query([])?;
     while let Some(row) = rows.next()? {
         match text(row, 0)?.parse() {
@@ -142,9 +168,8 @@ fn share(
     Ok(Some((offender, time(row, 3, ahead)?, share)))
 }
 
-/// Writes what waits, within the caller's transaction.
-pub(super) fn write(to: &Connection, pending: &Pending) -> Result<(), rusqlite::Error> {
-    let ahead = Timestamp::ahead();
+/// Writes what waits, within the caller's transaction, by a clock that is so far `ahead` of the process's.
+pub(super) fn write(to: &Connection, pending: &Pending, ahead: i64) -> Result<(), rusqlite::Error> {
     let shown = |at: Timestamp| at.0.saturating_add(ahead);
     if pending.anew {
         to.execute("DELETE FROM bans", [])?;
@@ -203,29 +228,45 @@ pub(super) fn write(to: &Connection, pending: &Pending) -> Result<(), rusqlite::
     Ok(())
 }
 
-/// Forgets some of what is too old or too much; how many rows went. Called until there are none.
+/// Somebody let them go: that a clock is set back does not ban them again.
+pub(super) fn forget_lifted(to: &Connection, pending: &Pending) -> Result<(), rusqlite::Error> {
+    let mut forget = to.prepare("DELETE FROM bans_before WHERE offender = ?1")?;
+    for event in pending.events.iter().filter(|event| event.what == What::Lift) {
+        forget.execute([event.offender.to_string()])?;
+    }
+    Ok(())
+}
+
+/// Forgets some of what is too old (before the first time, or over by the second, both by the file's clock) or
+/// too much; how many rows went. Called until there are none.
 pub(super) fn purge(
     from: &Connection,
-    before: Timestamp,
-    now: Timestamp,
+    by: Option<(Timestamp, Timestamp)>,
 ) -> Result<usize, rusqlite::Error> {
-    let [before, now] = [before, now].map(Timestamp::shown);
-    let mut gone = from.execute("DELETE FROM bans WHERE until <= ?1", [now.0])?;
-    gone += from.execute(
-        "DELETE FROM history WHERE id IN (SELECT id FROM history WHERE at < ?1 ORDER BY at LIMIT ?2)",
-        params![before.0, AT_A_TIME],
-    )?;
+    let mut gone = match by {
+        Some((before, now)) => old(from, before, now)?,
+        None => 0,
+    };
     gone += from.execute(
         "DELETE FROM history WHERE id IN (SELECT id FROM history
              WHERE id <= (SELECT max(id) FROM history) - ?1 ORDER BY id LIMIT ?2)",
         params![MOST_HISTORY, AT_A_TIME],
     )?;
-    gone += from.execute("DELETE FROM counts WHERE last < ?1", [before.0])?;
     gone += from.execute(
         "DELETE FROM counts WHERE last <=
              (SELECT last FROM counts ORDER BY last DESC LIMIT 1 OFFSET ?1)",
         [MOST_COUNTS],
     )?;
+    Ok(gone)
+}
+
+fn old(from: &Connection, before: Timestamp, now: Timestamp) -> Result<usize, rusqlite::Error> {
+    let mut gone = from.execute("DELETE FROM bans WHERE until <= ?1", [now.0])?;
+    gone += from.execute(
+        "DELETE FROM history WHERE id IN (SELECT id FROM history WHERE at < ?1 ORDER BY at LIMIT ?2)",
+        params![before.0, AT_A_TIME],
+    )?;
+    gone += from.execute("DELETE FROM counts WHERE last < ?1", [before.0])?;
     Ok(gone)
 }
 

@@ -7,7 +7,8 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use super::file::{self, File};
+use super::clock::A_STEP;
+use super::file::{self, File, Found};
 use super::pending::Pending;
 use super::queue::{Figures, KEEP, Memory, State, Work};
 use super::{COMMIT_EVERY, Restored, Settings, StoreError};
@@ -36,21 +37,22 @@ pub fn open(settings: Option<&Settings>, now: Timestamp) -> Opened {
         return Opened { restored: Restored::default(), writer: None, figures };
     };
     let path = &settings.path;
-    let (file, restored, tries) = match open_or_replace(path, now) {
-        Ok((file, restored)) => (Some(file), restored, true),
+    let (file, found, tries) = match open_or_replace(path, now) {
+        Ok((file, found)) => (Some(file), found, true),
         Err(error) => {
             figures.failed();
             tracing::error!("nothing is remembered: {error}");
             figures.fails(format!("nothing is remembered: {error}"));
             match error {
                 StoreError::System { .. } | StoreError::Sqlite { .. } => match salvage(path, now) {
-                    Some(restored) => (None, restored, true),
-                    None => (None, Restored::default(), false),
+                    Some(found) => (None, found, true),
+                    None => (None, Found::default(), false),
                 },
-                _ => (None, Restored::default(), false),
+                _ => (None, Found::default(), false),
             }
         }
     };
+    let Found { restored, returned, is_stale } = found;
     if file.is_none() && !tries {
         return Opened { restored, writer: None, figures };
     }
@@ -63,11 +65,12 @@ pub fn open(settings: Option<&Settings>, now: Timestamp) -> Opened {
         purge: Instant::now(),
         purge_every: PURGE_EVERY,
         complained: None,
-        forget_after: Instant::now(),
         ahead: Timestamp::ahead(),
         state: Arc::default(),
         figures: Arc::clone(&figures),
     };
+    returned.into_iter().for_each(|returned| writer.state.hand_back(returned));
+    writer.state.stale.store(is_stale, Ordering::Relaxed);
     match file {
         Some(file) => writer.take_file(file),
         None => writer.again += TRY_AGAIN,
@@ -100,7 +103,7 @@ impl Opened {
     }
 }
 
-fn open_or_replace(path: &Path, now: Timestamp) -> Result<(File, Restored), StoreError> {
+fn open_or_replace(path: &Path, now: Timestamp) -> Result<(File, Found), StoreError> {
     let error = match File::open(path, now) {
         Err(error @ StoreError::Corrupt { .. }) => error,
         opened => return opened,
@@ -112,10 +115,10 @@ fn open_or_replace(path: &Path, now: Timestamp) -> Result<(File, Restored), Stor
 
 /// What can be read of a file that cannot be written; `None` when that fails as well, and then it is
 /// never written over.
-fn salvage(path: &Path, now: Timestamp) -> Option<Restored> {
+fn salvage(path: &Path, now: Timestamp) -> Option<Found> {
     match file::read_only(path, now) {
-        Ok(restored) => Some(restored),
-        Err(StoreError::Absent { .. }) => Some(Restored::default()),
+        Ok(found) => Some(found),
+        Err(StoreError::Absent { .. }) => Some(Found::default()),
         Err(error) => {
             tracing::error!("and what stands in it cannot be read: {error}");
             None
@@ -135,8 +138,6 @@ struct Writer {
     purge: Instant,
     purge_every: Duration,
     complained: Option<Instant>,
-    /// Before, nothing is too old.
-    forget_after: Instant,
     /// How far the wall clock was set when it was last looked at.
     ahead: i64,
     state: Arc<State>,
@@ -181,8 +182,11 @@ impl Writer {
         if (ahead - self.ahead).abs() >= A_STEP {
             tracing::info!("the clock was set; all bans are written anew");
             self.ahead = ahead;
-            // Wrong for a while, it must not make all of the history too old.
-            self.forget_after = Instant::now() + AN_HOUR;
+            let set = self.file.as_mut().map_or(Ok(None), |it| it.clock_was_set(Timestamp::now()));
+            match set {
+                Ok(returned) => returned.into_iter().for_each(|it| self.state.hand_back(it)),
+                Err(error) => self.failed(&error),
+            }
             self.state.stale.store(true, Ordering::Relaxed);
         }
     }
@@ -243,9 +247,7 @@ impl Writer {
         }
         self.since = None;
         if Instant::now() >= self.purge {
-            let sure = Instant::now() >= self.forget_after;
-            let keep = if sure { self.settings.keep } else { Duration::MAX };
-            let gone = file.purge(keep, Timestamp::now())?;
+            let gone = file.purge(self.settings.keep, Timestamp::now())?;
             // Little by little, so that no transaction is long.
             self.purge = Instant::now() + if gone > 0 { COMMIT_EVERY } else { self.purge_every };
             if !file.is_in_its_place() {
@@ -311,9 +313,6 @@ const WAIT: Duration = COMMIT_EVERY.saturating_sub(KEEP);
 const TRY_AGAIN: Duration = Duration::from_secs(1);
 const PURGE_EVERY: Duration = Duration::from_secs(60);
 const A_MINUTE: Duration = Duration::from_secs(60);
-const AN_HOUR: Duration = Duration::from_secs(3_600);
-/// Microseconds.
-const A_STEP: i64 = 1_000_000;
 const SHORTEST_NAP: Duration = Duration::from_millis(1);
 /// Somebody may have marked us stale meanwhile.
 const LONGEST_NAP: Duration = Duration::from_millis(500);

@@ -1,4 +1,5 @@
-//! The wall clock is set while the daemon runs: no ban ends early or late, now or after a restart.
+//! The wall clock is set while the daemon runs, or is wrong when it starts: no ban ends early or late, now or
+//! after a restart, and nothing is forgotten.
 //!
 //! Only root can set the clock, of the whole machine at that, and a time namespace has none of its own
 //! (time_namespaces(7): not CLOCK_REALTIME). So a library in front of libc's answers the daemon's questions.
@@ -130,7 +131,7 @@ fn a_clock_that_is_set_moves_no_ban() {
             let since: i64 = state.query_row(quiet, [], |row| row.get(0)).unwrap();
             (since - expected).abs() < 10
         });
-        // A clock that is ahead for a while costs no history. (One that is so at the start does.)
+        // A clock that is ahead for a while costs no history.
         let lines = "SELECT count(*) FROM history";
         let lines: i64 = state.query_row(lines, [], |row| row.get(0)).unwrap();
         assert!(ahead <= 0 || lines >= 3, "{lines} lines of history are left");
@@ -139,6 +140,91 @@ fn a_clock_that_is_set_moves_no_ban() {
         daemon = clock.start();
         are_there(&daemon, ahead);
     }
+}
+
+/// Two bans of an hour, made by a clock that is right, and the daemon killed.
+fn banned_by_the_right_clock(clock: &Clock) {
+    clock.set(0);
+    let daemon = clock.start();
+    for offender in BANNED {
+        daemon.command(&["ban", offender, "--for", "1h"]);
+    }
+    daemon.wait_until_remembered();
+    daemon.end(Signal::SIGKILL);
+}
+
+#[test]
+fn a_boot_long_before_prolongs_no_ban() {
+    let clock = Clock::new();
+    banned_by_the_right_clock(&clock);
+    // Ten years back, as without a battery, and back again before the time is known; then it is.
+    for ahead in [-3_650 * DAY, -3_650 * DAY - 100, 0, -40] {
+        clock.set(ahead);
+        let daemon = clock.start();
+        are_there(&daemon, ahead);
+        // Something is written by such a clock, too.
+        daemon.command(&["ban", "203.0.113.8", "--for", "1h"]);
+        daemon.wait_until_remembered();
+        daemon.command(&["unban", "203.0.113.8"]);
+        daemon.wait_until_remembered();
+        daemon.end(Signal::SIGKILL);
+        let state = rusqlite::Connection::open(clock.home.state()).unwrap();
+        let strange = "SELECT count(*) FROM history WHERE abs(at / 1000000 - ?1) > 200";
+        let strange: i64 = state.query_row(strange, [wall()], |row| row.get(0)).unwrap();
+        assert_eq!(strange, 0, "lines of history stand where they would be looked for");
+    }
+    // What is set right while it runs moves nothing either.
+    clock.set(-3_650 * DAY);
+    let daemon = clock.start();
+    clock.set(0);
+    are_there(&daemon, 0);
+}
+
+#[test]
+fn a_start_far_ahead_forgets_nothing() {
+    let clock = Clock::new();
+    banned_by_the_right_clock(&clock);
+    let state = rusqlite::Connection::open(clock.home.state()).unwrap();
+    let count = |table: &str| -> i64 {
+        state.query_row(&format!("SELECT count(*) FROM {table}"), [], |row| row.get(0)).unwrap()
+    };
+    assert_eq!((count("history"), count("bans")), (2, 2));
+    clock.set(3_650 * DAY);
+    let daemon = clock.start();
+    assert_eq!(daemon.banned(), [""; 0], "by this clock they are over");
+    daemon.command(&["ban", "203.0.113.8", "--for", "30m"]);
+    // Old lines go with the first writing, if they are old.
+    daemon.wait_until_remembered();
+    assert_eq!((count("history"), count("bans")), (3, 3));
+
+    // Killed, and by the next start the clock is right: all three are there.
+    daemon.end(Signal::SIGKILL);
+    clock.set(0);
+    let daemon = clock.start();
+    let all = [BANNED[0], "203.0.113.8", BANNED[1]];
+    assert_eq!(daemon.banned(), all);
+    eventually("the file holds them by this clock", || {
+        let ends = "SELECT count(*) FROM bans WHERE abs(until / 1000000 - ?1) < 3700";
+        state.query_row(ends, [wall()], |row| row.get::<_, i64>(0)).unwrap() == 3
+    });
+    daemon.end(Signal::SIGKILL);
+
+    // Or it is set right while the daemon runs.
+    clock.set(3_650 * DAY);
+    clock.start().end(Signal::SIGKILL);
+    let daemon = clock.start();
+    assert_eq!(daemon.banned(), [""; 0]);
+    clock.set(0);
+    eventually("they come back", || daemon.banned() == all);
+    for ban in daemon.bans() {
+        let left = ban["left"].as_f64().unwrap();
+        assert!(left > 1_600.0 && left <= 3_600.0, "{ban}");
+    }
+    // With nothing kept beside any more, a ban that is lifted stays so.
+    daemon.command(&["unban", "203.0.113.8"]);
+    daemon.wait_until_remembered();
+    daemon.end(Signal::SIGKILL);
+    are_there(&clock.start(), 0);
 }
 
 const BANNED: [&str; 2] = ["203.0.113.7", "2001:db8:7::/64"];

@@ -31,6 +31,27 @@ impl Decider {
         self.judge.ledger.track();
     }
 
+    /// What a clock that was ahead at the start had taken for over. Of two ends the later counts, and of two
+    /// counts the higher. Whether there was anything.
+    pub(super) fn take_back(&mut self) -> bool {
+        let Some(Restored { bans, counts }) = self.memory.take_returned() else { return false };
+        tracing::warn!("the clock was ahead when this began: {} bans are not over", bans.len());
+        let now = Timestamp::now();
+        for ban in bans {
+            if let Err(refusal) = self.judge.ledger.restore(ban, now) {
+                tracing::warn!("not restored: {refusal}");
+            }
+        }
+        for Count { offender, jail, bans, last } in counts {
+            let jail = (!jail.is_empty()).then_some(jail);
+            let past = self.judge.history.past(offender, jail.as_ref());
+            let (bans, quiet_since) =
+                past.map_or((bans, last), |past| (past.bans.max(bans), past.quiet_since.max(last)));
+            self.judge.history.restore(Past { offender, jail, bans, quiet_since });
+        }
+        true
+    }
+
     /// What the kernel holds and the store does not, or not for so long: the later end counts.
     pub(super) fn adopt(&mut self, held: &[Held], now: Timestamp) {
         for Held { offender, scope, left } in held {

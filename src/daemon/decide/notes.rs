@@ -64,6 +64,10 @@ impl Decider {
             self.memory.hand_over();
         }
         if self.memory.wants_snapshot() {
+            if self.take_back() {
+                let snapshot = self.snapshot();
+                self.gate.send_snapshot(snapshot);
+            }
             let bans = self.judge.ledger.bans().cloned().collect();
             let counts = self.judge.history.iter().map(count).collect();
             self.memory.send_snapshot(bans, counts);
