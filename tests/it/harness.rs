@@ -4,6 +4,8 @@
 //! in it more than once. Ports are 0 and learned from `status --json`. When a test fails, what the
 //! daemon said is printed; dropping a [`Daemon`] kills it.
 
+use std::collections::HashMap;
+use std::ffi::OsString;
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpStream};
@@ -271,6 +273,17 @@ impl Daemon {
     pub(crate) fn wait_until_remembered(&self) {
         // The decider answers when it has handed over what it decided before.
         eventually("all is written", || self.status()["store"]["pending"] == 0);
+    }
+
+    /// By thread: how long it waited for a core, ready to run (the kernel's documentation of schedstats).
+    pub(crate) fn waits(&self) -> HashMap<OsString, Duration> {
+        let tasks = fs::read_dir(format!("/proc/{}/task", self.child.id())).unwrap();
+        let waited = |task: fs::DirEntry| {
+            let figures = fs::read_to_string(task.path().join("schedstat")).ok()?;
+            let waited = figures.split(' ').nth(1)?.parse().ok()?;
+            Some((task.file_name(), Duration::from_nanos(waited)))
+        };
+        tasks.flatten().filter_map(waited).collect()
     }
 
     pub(crate) fn signal(&self, signal: Signal) {

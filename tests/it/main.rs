@@ -7,7 +7,11 @@ mod stage; // attacker, client and server around a gateway that runs the daemon
 #[expect(dead_code, reason = "the benches use the rest")]
 mod traffic; // generated logs and bad input, shared with the benches
 
+#[path = "../../benches/measure/watch.rs"]
+mod watch; // the kernel tells of new elements, shared with a bench
+
 mod backends; // the same on every backend
+mod burst; // very many at once
 mod clock; // the wall clock is set
 mod commands; // exit codes and JSON of every command
 mod fail2ban; // its own filters, unchanged, against its own answers
