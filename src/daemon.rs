@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! udp threads ─┐
-//!              ├─ hits → decide thread → changes → enforce thread → kernel
+//!              ├─ hits → decider → changes → enforce thread → kernel
 //! tcp tasks ───┘            ↑       └→ notes → store thread → disk
 //!                   orders (control), facts (host)
 //! ```

@@ -4,10 +4,9 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use tokio::sync::mpsc;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use super::decide::Batch;
+use super::decide::Hits;
 use super::intake::{Intake, Received, Seldom};
 use crate::input::udp::{Datagram, Receiver};
 use crate::metrics::{Metrics, Tally};
@@ -18,7 +17,7 @@ pub(super) struct Datagrams {
     pub(super) receiver: Receiver,
     pub(super) trust: Trust,
     pub(super) intake: Intake,
-    pub(super) hits: mpsc::Sender<Batch>,
+    pub(super) hits: Hits,
     pub(super) metrics: Arc<Metrics>,
     /// What the kernel dropped at this listener, over all its threads.
     pub(super) dropped: Tally,

@@ -1,7 +1,8 @@
-//! The thread that decides: it alone owns the detector and the ledger.
+//! The decider: it alone owns the detector and the ledger.
 //!
 //! Enters: batches of hits, orders, facts about this host. Leaves: changes to the gate.
 
+mod desk; // the decider behind a lock, and its thread
 mod before; // what the store and the kernel held
 mod inputs; // what it waits for
 mod never; // who is never banned, as that becomes known
@@ -12,11 +13,12 @@ mod show; // figures
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::thread::Thread;
 use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, oneshot};
 
-use super::gate::{GateQueue, Snapshot};
+use super::gate::{Cause, GateQueue, Snapshot};
 use super::intake::Seldom;
 use super::never::{Ask, Listed};
 use crate::ban::{Change, Decided, Judge, MOST_BANS, Origin, Reason, Refusal, Standing};
@@ -30,6 +32,7 @@ use crate::metrics::Metrics;
 use crate::model::{Prefix, Timestamp, Trust};
 use crate::pipeline::{Hit, Rules, Told};
 use crate::store::{Count, Event, Memory, Restored};
+pub(super) use desk::Hits;
 use inputs::Input;
 pub(super) use inputs::Inputs;
 use never::never_ban;
@@ -44,6 +47,13 @@ pub(super) struct Batch {
     pub(super) told: Vec<Told>,
     /// When the lines were received.
     pub(super) arrived: Instant,
+}
+
+impl Batch {
+    /// Whether it is decided as soon as another thread is told of it.
+    fn is_small(&self) -> bool {
+        self.hits.len() <= FEW && self.told.is_empty()
+    }
 }
 
 /// A question and where its answer goes.
@@ -93,6 +103,8 @@ pub(super) struct Decider {
     /// Events that were not handed to the memory yet.
     events: Vec<Event>,
     counts: Vec<Count>,
+    /// What was not said yet.
+    said: Vec<Said>,
     metrics: Arc<Metrics>,
     shown: Instant,
     /// Offenders that may not be banned can offend without end.
@@ -132,6 +144,7 @@ impl Decider {
             memory,
             events: Vec::new(),
             counts: Vec::new(),
+            said: Vec::new(),
             metrics,
             shown: Instant::now(),
             complaint: Seldom::default(),
@@ -152,32 +165,47 @@ impl Decider {
         decider
     }
 
-    /// Decides until nobody sends hits any more.
-    pub(super) fn run(mut self, mut inputs: Inputs) {
-        let waker = inputs::waker();
-        loop {
-            match inputs.next(&waker, self.nap()) {
-                Some(Input::Facts(facts)) => {
-                    self.facts = facts;
-                    self.never_changed();
-                }
-                Some(Input::Listed(listed)) => {
-                    self.listed = listed;
-                    self.never_changed();
-                }
-                Some(Input::Answer(answer)) => self.answered(answer),
-                Some(Input::Asked(asked)) => self.asked(asked),
-                Some(Input::Batch(batch)) => self.batch(batch),
-                Some(Input::End) => break,
-                None => {}
+    /// Takes what came.
+    fn take(&mut self, input: Input) {
+        match input {
+            Input::Facts(facts) => {
+                self.facts = facts;
+                self.never_changed();
             }
-            self.expire();
-            self.remember();
-            self.metrics.hits_queue.set(inputs.hits.len());
+            Input::Listed(listed) => {
+                self.listed = listed;
+                self.never_changed();
+            }
+            Input::Answer(answer) => self.answered(answer),
+            Input::Asked(asked) => self.asked(asked),
+            Input::Batch(batch) => _ = self.batch(batch, None),
+            Input::End => {}
         }
+    }
+
+    /// Does what is due, and what may take longer than a decision; `waiting` batches are in the queue.
+    fn tend(&mut self, waiting: usize) {
+        self.expire();
+        self.remember();
+        self.metrics.hits_queue.set(waiting);
+    }
+
+    /// Everything for the last time.
+    fn finish(mut self) {
         let snapshot = self.snapshot();
         self.gate.finish(snapshot);
         self.remember();
+        self.said.iter().for_each(Said::say);
+    }
+
+    /// What is to be said, by who may be slow.
+    fn take_said(&mut self) -> Vec<Said> {
+        std::mem::take(&mut self.said)
+    }
+
+    /// Whether much waits for [`tend`](Decider::tend).
+    fn is_behind(&self) -> bool {
+        self.said.len().max(self.events.len()) >= MOST_UNTENDED
     }
 
     /// Who asked may be gone; the order is carried out all the same.
@@ -192,11 +220,13 @@ impl Decider {
         }
     }
 
-    fn batch(&mut self, mut batch: Batch) {
+    /// Decides. `then` is to [`tend`](Decider::tend) to what came of it: the gate wakes it when it is done,
+    /// or the caller shall, if this returns true.
+    fn batch(&mut self, mut batch: Batch, then: Option<&Thread>) -> bool {
         for told in batch.told.drain(..) {
             self.sessions.told(told, &self.rules, &mut batch.hits);
         }
-        let (mut wishes, mut said) = (Vec::new(), Vec::new());
+        let (mut wishes, mut decided) = (Vec::new(), Vec::new());
         for hit in &batch.hits {
             self.metrics.hits(hit.jail).add(1);
             if hit.speaker.trust != Trust::Ban {
@@ -206,61 +236,62 @@ impl Decider {
                 // silence him.
                 self.metrics.hits_self.add(1);
             } else {
-                self.judge_of(hit, &mut wishes, &mut said);
+                self.judge_of(hit, &mut wishes, &mut decided);
             }
         }
-        self.gate.send(wishes, Some(batch.arrived));
-        // Whoever reads the log may be slow.
-        said.iter().for_each(Said::say);
+        let cause = Cause { arrived: batch.arrived, then: then.cloned() };
+        let wakes = self.gate.send(wishes, Some(cause));
+        let anything = !decided.is_empty();
+        // While the gate is on its way.
+        decided.into_iter().for_each(|(it, hit)| self.decided(it, hit));
+        anything && !wakes
     }
 
-    fn judge_of(&mut self, hit: &Hit, wishes: &mut Vec<Wish>, said: &mut Vec<Said>) {
-        let mut decided = Vec::new();
+    fn judge_of<'a>(
+        &mut self,
+        hit: &'a Hit,
+        wishes: &mut Vec<Wish>,
+        decided: &mut Vec<(Decided, &'a Hit)>,
+    ) {
         let held_before = self.judge.breaker.tripped();
-        self.judge.hit(hit, Timestamp::now(), &mut |it| decided.push(it));
-        for it in decided {
-            let offender = match it {
-                Decided::Imposed { offender, .. } => Some(offender),
-                Decided::Refused { .. } => None,
+        let first = decided.len();
+        self.judge.hit(hit, Timestamp::now(), &mut |it| decided.push((it, hit)));
+        for (it, _) in &decided[first..] {
+            let Decided::Imposed { jail, offender, address, standing, is_new, change, .. } = it
+            else {
+                continue;
             };
-            let change = self.decided(it, hit, said);
-            if let Some(offender) = offender {
-                // Banned just as long, he may be so from more.
-                self.reach.changed(offender, change, &self.judge.ledger, wishes);
-            }
+            let change = match (standing, is_new) {
+                (Standing::Asked, true) => self.ask(Arc::clone(jail), *offender, *address),
+                _ => *change,
+            };
+            // Banned just as long, he may be so from more.
+            self.reach.changed(*offender, change, &self.judge.ledger, wishes);
         }
         if held_before.is_none() && self.judge.breaker.tripped().is_some() {
             self.metrics.breaker_tripped.set(1);
-            tracing::error!(
-                "the breaker has tripped: more than {} new bans in a minute. Bans stay, new ones wait: \
-                 `portcullis breaker release` enforces them, `portcullis breaker drop` forgets them",
-                self.judge.breaker.most()
-            );
+            self.said.push(Said::Tripped(self.judge.breaker.most()));
         }
     }
 
-    fn decided(&mut self, decided: Decided, hit: &Hit, said: &mut Vec<Said>) -> Option<Change> {
+    /// What is counted, noted and said of a decision.
+    fn decided(&mut self, decided: Decided, hit: &Hit) {
         match decided {
-            Decided::Imposed { jail, offender, address, standing, is_new, change, .. } => {
+            Decided::Imposed { jail, offender, standing, is_new, change, .. } => {
                 self.metrics.ban_imposed(&jail, Origin::Hits);
                 self.note(change, &jail, Origin::Hits, Some(hit), Timestamp::now());
                 self.count(offender, &jail);
-                match (standing, is_new) {
-                    (_, false) => {}
-                    (Standing::Asked, true) => return self.ask(jail, offender, address),
-                    (standing, true) => said.push(Said { jail, offender, standing }),
+                if is_new && standing != Standing::Asked {
+                    self.said.push(Said::Decided { jail, offender, standing });
                 }
-                change
             }
             Decided::Refused { jail, refusal } => {
                 match refusal {
                     Refusal::Full(_) => self.metrics.refused_full.add(1),
                     _ => self.metrics.refused_never.add(1),
                 }
-                self.complaint.complain(|count| {
-                    tracing::info!(%jail, "{count} offenders not banned, the last: {refusal}");
-                });
-                None
+                let said = &mut self.said;
+                self.complaint.complain(|count| said.push(Said::Refused { jail, count, refusal }));
             }
         }
     }
@@ -300,26 +331,43 @@ impl Decider {
 }
 
 /// A line of the log, said when the gate knows.
-struct Said {
-    jail: Arc<str>,
-    offender: Prefix,
-    standing: Standing,
+enum Said {
+    /// Of an offender.
+    Decided { jail: Arc<str>, offender: Prefix, standing: Standing },
+    /// Offenders can offend without end who may not be banned.
+    Refused { jail: Arc<str>, count: u64, refusal: Refusal },
+    /// The breaker has, at more than so many bans.
+    Tripped(usize),
 }
 
 impl Said {
     fn say(&self) {
-        let Said { jail, offender, standing } = self;
-        match standing {
-            Standing::Enforced => tracing::info!(%jail, %offender, "banned"),
-            Standing::DryRun => tracing::info!(%jail, %offender, "would be banned (dry_run)"),
-            Standing::Held => tracing::debug!(%jail, %offender, "held by the breaker"),
-            Standing::Asked => {}
+        match self {
+            Said::Decided { jail, offender, standing } => match standing {
+                Standing::Enforced => tracing::info!(%jail, %offender, "banned"),
+                Standing::DryRun => tracing::info!(%jail, %offender, "would be banned (dry_run)"),
+                Standing::Held => tracing::debug!(%jail, %offender, "held by the breaker"),
+                Standing::Asked => {}
+            },
+            Said::Refused { jail, count, refusal } => {
+                tracing::info!(%jail, "{count} offenders not banned, the last: {refusal}");
+            }
+            Said::Tripped(most) => tracing::error!(
+                "the breaker has tripped: more than {most} new bans in a minute. Bans stay, new ones wait: \
+                 `portcullis breaker release` enforces them, `portcullis breaker drop` forgets them"
+            ),
         }
     }
 }
 
 /// For the kernel to take all bans at the start.
 const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Hits in a batch that may be decided by who found them: a few µs.
+const FEW: usize = 8;
+
+/// Of what waits for the decide thread; the log can be slow.
+const MOST_UNTENDED: usize = 256;
 
 /// Gauges are set so often.
 const SHOW_EVERY: Duration = Duration::from_millis(250);

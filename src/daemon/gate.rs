@@ -9,7 +9,7 @@ mod mend;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
-use std::thread::JoinHandle;
+use std::thread::{JoinHandle, Thread};
 use std::time::{Duration, Instant};
 
 use tokio_util::sync::DropGuard;
@@ -42,10 +42,20 @@ pub(super) struct Snapshot {
     pub(super) never: Vec<Prefix>,
 }
 
+/// Lines that led to changes.
+#[derive(Debug)]
+pub(super) struct Cause {
+    /// When they arrived.
+    pub(super) arrived: Instant,
+    /// Who has something to do that can wait until the kernel knows. Woken before, he would want a core
+    /// just when this thread does.
+    pub(super) then: Option<Thread>,
+}
+
 #[derive(Debug)]
 enum Work {
-    /// With the arrival of the line that led to it, if one did.
-    Changes(Vec<Wish>, Option<Instant>),
+    /// With the lines that led to it, if any did.
+    Changes(Vec<Wish>, Option<Cause>),
     Snapshot(Snapshot),
     Never(Vec<Prefix>),
     /// All that came before is done, well or badly.
@@ -78,11 +88,10 @@ pub(super) fn start(
 }
 
 impl GateQueue {
-    /// Hands over changes, in order.
-    pub(super) fn send(&self, wishes: Vec<Wish>, arrived: Option<Instant>) {
-        if !wishes.is_empty() {
-            self.queue(Work::Changes(wishes, arrived));
-        }
+    /// Hands over changes, in order. Whether there were any and there was room: only then somebody is
+    /// woken when they are made.
+    pub(super) fn send(&self, wishes: Vec<Wish>, cause: Option<Cause>) -> bool {
+        !wishes.is_empty() && self.queue(Work::Changes(wishes, cause))
     }
 
     /// Hands over the never-ban list.
@@ -121,10 +130,10 @@ impl GateQueue {
         self.state.flush.store(true, Ordering::Relaxed);
     }
 
-    fn queue(&self, work: Work) {
+    fn queue(&self, work: Work) -> bool {
         self.metrics.enforce_queue.change(1);
         match self.work.try_send(work) {
-            Ok(()) => {}
+            Ok(()) => return true,
             Err(TrySendError::Full(_)) => {
                 self.metrics.enforce_queue.change(-1);
                 self.metrics.enforce_stale.add(1);
@@ -133,6 +142,7 @@ impl GateQueue {
             // The thread is gone only when the daemon stops, or has panicked and said so.
             Err(TrySendError::Disconnected(_)) => {}
         }
+        false
     }
 }
 
@@ -186,7 +196,7 @@ impl Gate {
                         self.mending.failed(&error);
                     }
                 }
-                Work::Changes(changes, arrived) => next = self.apply(changes, arrived, queue),
+                Work::Changes(changes, cause) => next = self.apply(changes, cause, queue),
             }
         }
     }
@@ -195,17 +205,17 @@ impl Gate {
     fn apply(
         &mut self,
         mut changes: Vec<Wish>,
-        arrived: Option<Instant>,
+        cause: Option<Cause>,
         queue: &Receiver<Work>,
     ) -> Option<Work> {
         let mut next = None;
-        let mut arrivals = Vec::from_iter(arrived);
+        let mut causes = Vec::from_iter(cause);
         while changes.len() < MOST_TOGETHER {
             match queue.try_recv() {
-                Ok(Work::Changes(more, arrived)) => {
+                Ok(Work::Changes(more, cause)) => {
                     self.done_one();
                     changes.extend(more);
-                    arrivals.extend(arrived);
+                    causes.extend(cause);
                 }
                 Ok(other) => {
                     next = Some(other);
@@ -214,19 +224,27 @@ impl Gate {
                 Err(_) => break,
             }
         }
+        self.make(&changes, &causes);
+        // All are one and the same.
+        if let Some(then) = causes.iter().find_map(|cause| cause.then.as_ref()) {
+            then.unpark();
+        }
+        next
+    }
+
+    fn make(&mut self, changes: &[Wish], causes: &[Cause]) {
         // A snapshot will bring them, when the kernel is asked again.
         if self.mending.is_waiting() {
-            return next;
+            return;
         }
-        match self.backend.apply(&changes, Timestamp::now()) {
+        match self.backend.apply(changes, Timestamp::now()) {
             Ok(()) => {
-                for arrived in arrivals {
-                    self.metrics.enforcement.record(arrived.elapsed().as_secs_f64());
+                for cause in causes {
+                    self.metrics.enforcement.record(cause.arrived.elapsed().as_secs_f64());
                 }
             }
             Err(error) => self.mending.failed(&error),
         }
-        next
     }
 
     fn sync(&mut self, snapshot: &Snapshot) {

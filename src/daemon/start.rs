@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::datagrams::Datagrams;
-use super::decide::{Batch, Before, Decider, Inputs, Known};
+use super::decide::{Before, Decider, Hits, Inputs, Known};
 use super::intake::{Intake, Seldom};
 use super::open::{self, Enforcement, Sockets};
 use super::orders::answer;
@@ -89,9 +89,10 @@ pub(super) fn start(
         answers: answers_in,
     };
     let standing = fallen.clone().drop_guard();
+    let (hits, run) = Hits::new(hits, decider, inputs);
     let decide = thread("decide", move || {
         let _standing = standing;
-        decider.run(inputs);
+        run();
     })?;
 
     let parts = Parts { plan, rules, metrics: &metrics, hits, stop: &stop, fallen: &fallen };
@@ -119,7 +120,7 @@ struct Parts<'a> {
     plan: &'a Plan,
     rules: &'a Arc<Rules>,
     metrics: &'a Arc<Metrics>,
-    hits: mpsc::Sender<Batch>,
+    hits: Hits,
     stop: &'a CancellationToken,
     /// Cancelled when a thread ends, by itself or because it was told to.
     fallen: &'a CancellationToken,

@@ -8,11 +8,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::{Duration, Instant};
 
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::decide::Batch;
+use super::decide::{Batch, Hits};
 use super::intake::{Intake, Received, Seldom};
 use crate::input::framing::{Deframer, Frame, Limits};
 use crate::metrics::Metrics;
@@ -22,7 +22,7 @@ use crate::model::{Timestamp, Trust, normal_address};
 pub(super) struct Streams {
     /// One for each thread of the runtime, so that a task always finds a free one.
     pub(super) intakes: Vec<Mutex<Intake>>,
-    pub(super) hits: mpsc::Sender<Batch>,
+    pub(super) hits: Hits,
     pub(super) metrics: Arc<Metrics>,
     pub(super) places: Arc<Semaphore>,
     pub(super) complaint: Mutex<Seldom>,
@@ -152,8 +152,7 @@ impl Streams {
 
     async fn send(&self, batch: Option<Batch>) {
         if let Some(batch) = batch {
-            // The decider goes away only when the daemon stops.
-            _ = self.hits.send(batch).await;
+            self.hits.send(batch).await;
         }
     }
 

@@ -1,4 +1,4 @@
-//! What the decider waits for: five queues and a time.
+//! What the decider waits for: five queues.
 //!
 //! Without a runtime: between a hit and the gate nothing is to be done that is not needed, and a thread
 //! that parks has no timers to file and no tasks to poll. The queues stay those of tokio, because
@@ -7,7 +7,6 @@
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{self, Thread};
-use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
 
@@ -36,24 +35,9 @@ pub(super) enum Input {
 }
 
 impl Inputs {
-    /// What came; who is never banned goes before orders, and these before hits. Waits `limit` at
-    /// most.
-    pub(super) fn next(&mut self, waker: &Waker, limit: Duration) -> Option<Input> {
-        let deadline = Instant::now() + limit;
-        let mut context = Context::from_waker(waker);
-        loop {
-            if let Poll::Ready(input) = self.poll(&mut context) {
-                return Some(input);
-            }
-            let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return None;
-            }
-            thread::park_timeout(left);
-        }
-    }
-
-    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Input> {
+    /// What came, if anything did: else `context` is woken when something does. Who is never banned goes
+    /// before orders, and these before hits.
+    pub(super) fn poll(&mut self, context: &mut Context<'_>) -> Poll<Input> {
         // Of these each can end before the hits do.
         if let Poll::Ready(Some(facts)) = self.facts.poll_recv(context) {
             return Poll::Ready(Input::Facts(facts));
