@@ -12,6 +12,7 @@ mod open; // what can be refused: ports, the firewall, the control socket
 mod start; // threads and tasks
 mod datagrams; // a UDP thread
 mod streams; // TCP tasks
+mod places; // how many, and whose
 mod intake; // bytes → hits, for both
 mod decide; // the decide thread
 mod never; // names, files and the command of the never-ban list

@@ -42,6 +42,8 @@ pub struct Metrics {
     pub refused_framing: Tally,
     /// Connections closed at once because there were too many.
     pub refused_connections: Tally,
+    /// Connections beyond what one sender, or all without `trust = "ban"`, may have.
+    pub refused_share: Tally,
     /// Open TCP connections.
     pub connections: Level,
     hits: Vec<Tally>,
@@ -177,6 +179,7 @@ impl Metrics {
             refused_sender: refused("sender"),
             refused_framing: refused("framing"),
             refused_connections: refused("connections"),
+            refused_share: refused("share"),
             connections: Level::new(gauge!(CONNECTIONS)),
             hits: jails.iter().map(hits).collect(),
             hits_lost: Tally::new(counter!(HITS_LOST)),

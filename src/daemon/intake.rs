@@ -71,11 +71,6 @@ impl Intake {
         }
     }
 
-    /// How far `address` is trusted at a listener.
-    pub(super) fn trust(&mut self, address: IpAddr, listener: Trust) -> Trust {
-        trust(&self.senders, &mut self.last, address, listener)
-    }
-
     /// Takes messages that came together at a listener.
     ///
     /// One that was cut may name the beginning of an address: its hits are counted, no more.

@@ -7,7 +7,7 @@ use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::{DaemonError, streams, system};
+use super::{DaemonError, places, system};
 use crate::metrics::Readiness;
 
 /// Everything that was started.
@@ -106,13 +106,13 @@ pub(super) fn raise_descriptor_limit() {
         Ok(limit) => tracing::warn!(
             "only {limit} open files are allowed (RLIMIT_NOFILE); {DESCRIPTORS} are needed when \
              all {} connections are open",
-            streams::MOST_CONNECTIONS
+            places::MOST
         ),
         Err(error) => tracing::warn!("cannot raise RLIMIT_NOFILE: {error}"),
     }
 }
 
 /// All connections, and as much again for sockets of every worker, metrics, control and netlink.
-const DESCRIPTORS: u64 = 2 * streams::MOST_CONNECTIONS as u64;
+const DESCRIPTORS: u64 = 2 * places::MOST as u64;
 
 const DEADLINE: Duration = Duration::from_secs(5);

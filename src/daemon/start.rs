@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
 use tokio::runtime::Runtime;
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -15,7 +15,7 @@ use super::open::{self, Enforcement, Sockets};
 use super::orders::answer;
 use super::running::Running;
 use super::status::Facade;
-use super::streams::{self, Streams};
+use super::streams::Streams;
 use super::{DaemonError, Options, gate, never, system};
 use crate::config::Plan;
 use crate::control::{Claimed, serve as serve_control};
@@ -163,7 +163,8 @@ impl Parts<'_> {
                 .collect(),
             hits: self.hits.clone(),
             metrics: Arc::clone(self.metrics),
-            places: Arc::new(Semaphore::new(streams::MOST_CONNECTIONS)),
+            senders: Arc::new(self.plan.senders.clone()),
+            places: Arc::default(),
             complaint: Mutex::new(Seldom::default()),
         });
         for open::Stream { listener, socket } in opened {

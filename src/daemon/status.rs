@@ -124,6 +124,7 @@ impl Facade {
             ("refused_sender", m.refused_sender.get()),
             ("refused_framing", m.refused_framing.get()),
             ("refused_connections", m.refused_connections.get()),
+            ("refused_share", m.refused_share.get()),
             ("hits_lost", m.hits_lost.get()),
             ("spared_untrusted", m.hits_untrusted.get()),
             ("spared_self", m.hits_self.get()),

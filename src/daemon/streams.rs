@@ -8,12 +8,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::{Duration, Instant};
 
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::decide::{Batch, Hits};
 use super::intake::{Intake, Received, Seldom};
+use super::places::{Full, Places};
+use crate::input::Senders;
 use crate::input::framing::{Deframer, Frame, Limits};
 use crate::metrics::Metrics;
 use crate::model::{Timestamp, Trust, normal_address};
@@ -24,7 +25,8 @@ pub(super) struct Streams {
     pub(super) intakes: Vec<Mutex<Intake>>,
     pub(super) hits: Hits,
     pub(super) metrics: Arc<Metrics>,
-    pub(super) places: Arc<Semaphore>,
+    pub(super) senders: Arc<Senders>,
+    pub(super) places: Arc<Places>,
     pub(super) complaint: Mutex<Seldom>,
 }
 
@@ -51,15 +53,19 @@ impl Streams {
                     continue;
                 }
             };
-            let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else {
-                self.metrics.refused_connections.add(1);
-                self.complain(|count| {
-                    tracing::warn!(
-                        "{count} connections refused, the last from {peer}: \
-                                    {MOST_CONNECTIONS} are open"
-                    );
-                });
+            let address = normal_address(peer.ip());
+            let heeded = self.senders.trust(address, trust);
+            if heeded == Trust::Refuse {
+                // Unread, and without a place that somebody else could have.
+                self.metrics.refused_sender.add(1);
                 continue;
+            }
+            let place = match self.places.take(address, heeded) {
+                Ok(place) => place,
+                Err(full) => {
+                    self.refuse(peer, full);
+                    continue;
+                }
             };
             let (streams, stop) = (Arc::clone(&self), stop.clone());
             tasks.spawn(async move {
@@ -69,6 +75,16 @@ impl Streams {
                 drop(place);
             });
         }
+    }
+
+    fn refuse(&self, peer: SocketAddr, full: Full) {
+        match full {
+            Full::All => self.metrics.refused_connections.add(1),
+            Full::Peer | Full::Unheeded => self.metrics.refused_share.add(1),
+        }
+        self.complain(|count| {
+            tracing::warn!("{count} connections refused, the last from {peer}: {full}");
+        });
     }
 
     /// Reads until the end, or until `stop`: then hits that were found are still handed over, and
@@ -81,12 +97,6 @@ impl Streams {
         stop: &CancellationToken,
     ) {
         let address = normal_address(peer.ip());
-        let trust = self.intake().trust(address, listener);
-        if trust == Trust::Refuse {
-            // Unread, and without a place that somebody else could have.
-            self.metrics.refused_sender.add(1);
-            return;
-        }
         let mut deframer = Deframer::new(Limits::default());
         let keepalive = socket2::TcpKeepalive::new().with_time(KEEPALIVE);
         // Without it a sender that vanished would hold its place for ever.
@@ -171,9 +181,6 @@ impl Streams {
         self.complaint.lock().unwrap_or_else(PoisonError::into_inner).complain(say);
     }
 }
-
-/// Open connections at a time, over all listeners; further ones are closed at once, and counted.
-pub(super) const MOST_CONNECTIONS: usize = 1_024;
 
 /// After so long without a byte a connection gives its buffer back.
 const QUIET: Duration = Duration::from_secs(30);

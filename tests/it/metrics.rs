@@ -30,6 +30,7 @@ fn every_name_is_there_from_the_start() {
                 "reason=\"sender\"",
                 "reason=\"framing\"",
                 "reason=\"connections\"",
+                "reason=\"share\"",
             ],
         ),
         (

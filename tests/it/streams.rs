@@ -1,10 +1,11 @@
 //! TCP: framing of both kinds however the bytes come, its limits, and what is counted.
 
 use std::io::{Read, Write};
-use std::net::{IpAddr, Shutdown, TcpStream};
+use std::net::{IpAddr, Shutdown, SocketAddr, TcpStream};
 use std::process::Command;
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use socket2::{Domain, Socket, Type};
 
 use crate::harness::{Daemon, HERE, Home, LOOPBACK, SOON, failed};
 
@@ -95,18 +96,25 @@ fn connections_are_limited_and_those_that_are_open_go_on() {
     let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
     setrlimit(Resource::RLIMIT_NOFILE, hard.min(4096), hard).unwrap();
     let daemon = Daemon::start_with(&home, command, &[]);
-    let mut open: Vec<_> = (0..LIMIT).map(|at| connect(&daemon, HERE[at % 2])).collect();
-    daemon.wait_for_metric("portcullis_connections", "", LIMIT as f64);
-    for here in HERE {
-        assert!(closed(&mut connect(&daemon, here)), "one too many is closed at once");
+    // One sender has a quarter of them at most, and the next one finds room.
+    let mut open = Vec::new();
+    for (at, from) in ["::1", "127.0.0.1", "127.0.0.2", "127.0.0.3"].into_iter().enumerate() {
+        open.extend((0..LIMIT / 4).map(|_| connect_from(&daemon, from)));
+        daemon.wait_for_metric("portcullis_connections", "", open.len() as f64);
+        if open.len() < LIMIT {
+            assert!(closed(&mut connect_from(&daemon, from)), "{from} has his share");
+            daemon.wait_for_metric(REFUSED, "reason=\"share\"", (at + 1) as f64);
+        }
     }
-    daemon.wait_for_metric("portcullis_messages_refused_total", "reason=\"connections\"", 2.0);
+    open.swap(1, LIMIT / 4);
+    assert!(closed(&mut connect_from(&daemon, "127.0.0.4")), "one too many is closed at once");
+    daemon.wait_for_metric(REFUSED, "reason=\"connections\"", 1.0);
     // Those that are open are heard, and a place that is given back is taken.
     for (at, stream) in open.iter_mut().take(2).enumerate() {
         writeln!(stream, "{}", line(at, 1)).unwrap();
     }
-    drop(open.pop());
-    daemon.wait_for_metric("portcullis_connections", "", LIMIT as f64 - 1.0);
+    drop((open.swap_remove(0), open.swap_remove(1)));
+    daemon.wait_for_metric("portcullis_connections", "", LIMIT as f64 - 2.0);
     tell(&daemon, HERE[0], line(0, 2).as_bytes());
     tell(&daemon, HERE[1], line(1, 2).as_bytes());
     wait_for_offenders(&daemon, 2);
@@ -162,6 +170,16 @@ fn connect(daemon: &Daemon, here: IpAddr) -> TcpStream {
     stream
 }
 
+/// From one of our own addresses, to the same family.
+fn connect_from(daemon: &Daemon, from: &str) -> TcpStream {
+    let from: IpAddr = from.parse().unwrap();
+    let to = daemon.address("tcp", from);
+    let socket = Socket::new(Domain::for_address(to), Type::STREAM, None).unwrap();
+    socket.bind(&SocketAddr::new(from, 0).into()).unwrap();
+    socket.connect(&to.into()).unwrap();
+    socket.into()
+}
+
 /// Sends it all on a connection of its own, and ends that in good manners.
 fn tell(daemon: &Daemon, here: IpAddr, bytes: &[u8]) {
     let mut stream = connect(daemon, here);
@@ -183,4 +201,5 @@ const ONE_STRIKE: &str = "[jail.sshd]\nmaxretry = 1\nipv6_prefix = 128\n";
 const LIMIT: usize = 1024;
 const EACH: usize = 50_000;
 const RECEIVED: &str = "portcullis_messages_received_total";
+const REFUSED: &str = "portcullis_messages_refused_total";
 const TCP: &str = "protocol=\"tcp\"";
