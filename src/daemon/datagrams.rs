@@ -42,7 +42,7 @@ impl Datagrams {
         let mut looked = Instant::now();
         let mut complaint = (Seldom::default(), Seldom::default(), Seldom::default());
         while !stop.is_cancelled() {
-            let came = self.receive(&mut complaint.0);
+            let came = self.receive(WAIT, &mut complaint.0);
             if came == 0 || looked.elapsed() >= LOOK_EVERY {
                 looked = Instant::now();
                 match self.receiver.kernel_dropped() {
@@ -63,11 +63,26 @@ impl Datagrams {
                 }
             }
         }
+        self.drain(&mut complaint.0);
+    }
+
+    /// What the socket's buffer holds at the end: who sent it has no reason to send it again. No more than it
+    /// can hold, and not for long, because more may be coming.
+    fn drain(&mut self, complaint: &mut Seldom) {
+        let end = Instant::now() + DRAIN;
+        let mut left = self.receiver.receive_buffer() / LEAST_IN_BUFFER;
+        while left > 0 && Instant::now() < end {
+            let came = self.receive(Duration::ZERO, complaint);
+            if came == 0 {
+                return;
+            }
+            left = left.saturating_sub(came);
+        }
     }
 
     /// One system call's worth of datagrams; how many.
-    fn receive(&mut self, complaint: &mut Seldom) -> usize {
-        let count = self.receiver.receive(WAIT).unwrap_or_else(|error| {
+    fn receive(&mut self, wait: Duration, complaint: &mut Seldom) -> usize {
+        let count = self.receiver.receive(wait).unwrap_or_else(|error| {
             complaint.complain(|_| tracing::error!("{error}"));
             std::thread::sleep(AFTER_FAILURE);
             0
@@ -106,6 +121,11 @@ impl Datagrams {
     }
 }
 
+/// Goes on after a stop for so long at most.
+const DRAIN: Duration = Duration::from_secs(2);
+/// A datagram is charged to the buffer with its `sk_buff` (net/core/sock.c, `truesize`), and the buffer is
+/// twice what was asked for.
+const LEAST_IN_BUFFER: usize = 256;
 /// So long at most until a stop is noticed.
 const WAIT: Duration = Duration::from_millis(100);
 const LOOK_EVERY: Duration = Duration::from_millis(500);

@@ -1,8 +1,9 @@
 //! UDP: every datagram that was sent is counted as received or as dropped, and odd ones are taken.
 
-use std::net::{IpAddr, UdpSocket};
+use std::net::{IpAddr, SocketAddr, UdpSocket};
 
 use nix::sys::signal::Signal;
+use portcullis::store::{History, Query};
 
 use crate::harness::{Daemon, HERE, failed};
 
@@ -47,6 +48,44 @@ fn flood(daemon: &Daemon, here: IpAddr) -> u64 {
         sockets[number % sockets.len()].send_to(line.as_bytes(), to).unwrap();
     }
     FLOOD as u64
+}
+
+#[test]
+fn what_the_kernel_holds_at_a_stop_is_still_read() {
+    let daemon = Daemon::on_loopback("[breaker]\nbans_per_minute = 0\n[jail.sshd]\nmaxretry = 1\n");
+    let home = std::sync::Arc::clone(&daemon.home);
+    // It sees the signal and the datagrams at once; what was sent before the signal counts, if it found room.
+    daemon.signal(Signal::SIGSTOP);
+    let mut held = 0;
+    for (family, here) in HERE.into_iter().enumerate() {
+        let socket = UdpSocket::bind((here, 0)).unwrap();
+        for number in 0..HELD {
+            let offender = match family {
+                0 => format!("10.0.{}.{}", number >> 8, number & 255),
+                _ => format!("2001:db8:7:{number:x}::1"),
+            };
+            socket.send_to(failed(offender).as_bytes(), daemon.address("udp", here)).unwrap();
+        }
+        held += HELD - dropped(daemon.address("udp", here));
+    }
+    assert!(held > HELD / 10);
+    daemon.signal(Signal::SIGTERM);
+    daemon.signal(Signal::SIGCONT);
+    assert_eq!(daemon.end(Signal::SIGTERM).code, Some(0));
+    let history = History::open(&home.state()).unwrap();
+    assert_eq!(history.events(&Query::default(), usize::MAX).unwrap().len(), held);
+}
+
+/// What the kernel had no room for at this port: the last column (Documentation/networking/proc_net_tcp has the
+/// others).
+fn dropped(at: SocketAddr) -> usize {
+    let table = if at.is_ipv4() { "/proc/net/udp" } else { "/proc/net/udp6" };
+    let table = std::fs::read_to_string(table).unwrap();
+    let port = format!(":{:04X}", at.port());
+    let ours = table.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+    let ours: Vec<_> = ours.filter(|it| it[1].ends_with(&port)).collect();
+    assert!(!ours.is_empty(), "{at} is not in {table}");
+    ours.iter().map(|it| it.last().unwrap().parse::<usize>().unwrap()).sum()
 }
 
 #[test]
@@ -100,6 +139,8 @@ fn a_datagram_is_one_message_whatever_is_in_it() {
     assert_eq!(daemon.banned(), [""; 0]);
 }
 
+/// More than are read before the stop is noticed; root's buffers hold all of them.
+const HELD: usize = 2_000;
 const FLOOD: usize = 40_000;
 const RECEIVED: &str = "portcullis_messages_received_total";
 const DROPPED: &str = "portcullis_kernel_dropped_datagrams_total";
