@@ -186,6 +186,17 @@ impl Automaton {
         (self.nfa.states.len(), self.nfa.bytes())
     }
 
+    /// By the first byte of a program: whether some native gate may be for it.
+    pub(super) fn programs(&self) -> Box<[bool; 256]> {
+        let mut cache = self.cache();
+        let mut programs = Box::new([true; 256]);
+        for (byte, is_some) in (0..=u8::MAX).zip(&mut *programs) {
+            let start = cache.starts[NATIVE];
+            *is_some = self.build(start, byte, &mut cache) != DEAD;
+        }
+        programs
+    }
+
     /// The gates that a subject leaves possible, and that are not open.
     pub(super) fn left(&self, subject: &Subject<'_>, cache: &mut Cache) -> Vec<u32> {
         let mut state = cache.starts[HOST];

@@ -30,6 +30,8 @@ pub(super) struct Gates {
 struct Roaming {
     part: Part,
     words: Searcher,
+    /// By the first byte of a program: whether some of them may be for it.
+    programs: Box<[bool; 256]>,
     /// Some of them are for any program.
     anywhere: bool,
 }
@@ -88,7 +90,9 @@ impl Gates {
         let (routed, part) =
             (part(false, bytes - bytes / ROAMING_SHARE)?, part(true, bytes / ROAMING_SHARE)?);
         let anywhere = !strangers(&part.automaton).is_empty();
-        Ok(Gates { routed, roaming: Some(Roaming { part, words: searcher, anywhere }) })
+        let programs = part.automaton.programs();
+        let roaming = Roaming { part, words: searcher, programs, anywhere };
+        Ok(Gates { routed, roaming: Some(roaming) })
     }
 
     /// Working memory for one thread.
@@ -110,16 +114,21 @@ impl Gates {
         self.routed.automaton.scan(subjects, &mut caches.routed, opened);
         opened.iter_mut().for_each(|opened| self.routed.name(opened));
         let (Some(roaming), Some(cache)) = (&self.roaming, &mut caches.roaming) else { return };
-        let Roaming { part, words, anywhere } = roaming;
+        let Roaming { part, words, programs, anywhere } = roaming;
         let is_in = |text| words.find(text).is_some();
         for (subject, opened) in subjects.iter().zip(opened) {
-            if !anywhere && part.automaton.is_over(subject, cache, opened) {
-                continue;
+            if !anywhere {
+                // Foreign gates that roam do so anywhere.
+                let may_be = subject.program.first().is_none_or(|it| programs[usize::from(*it)]);
+                if !may_be || part.automaton.is_over(subject, cache, opened) {
+                    continue;
+                }
             }
-            if match subject.read() {
+            let has_word = match subject.read() {
                 [] => is_in(subject.text) || is_in(subject.program),
                 line => is_in(line),
-            } {
+            };
+            if has_word {
                 let before = opened.len();
                 part.automaton.scan(&[*subject], cache, std::slice::from_mut(opened));
                 part.name(&mut opened[before..]);

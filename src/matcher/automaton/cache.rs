@@ -1,8 +1,8 @@
 //! The sets of states met so far, as rows of a table: the automaton as far as it is known.
 //!
 //! **Bound.** At most so many states and bytes as were asked for. When full, the states that lines
-//! went through lately stay (every sixteenth scan leaves its marks), and the others are forgotten:
-//! so a cache below the working set of the traffic forgets what is rare, and slows down gently.
+//! went through lately stay (some scans leave their marks), and the others are forgotten: so a cache
+//! below the working set of the traffic forgets what is rare, and slows down gently.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
@@ -130,11 +130,21 @@ impl Cache {
             return (index as u16, from);
         }
         let mut from = from;
-        if self.sets.len() >= automaton.most_states || self.bytes() >= automaton.most_bytes {
+        if self.is_full(automaton, 1) {
             from = self.forget(automaton, from);
         }
         self.built += 1;
         (self.insert(automaton, set), from)
+    }
+
+    /// Whether half of it is taken: then it may soon be full.
+    pub(super) fn is_half_full(&self, automaton: &Automaton) -> bool {
+        self.is_full(automaton, 2)
+    }
+
+    fn is_full(&self, automaton: &Automaton, times: usize) -> bool {
+        let Automaton { most_states, most_bytes, .. } = *automaton;
+        self.sets.len() * times >= most_states || self.bytes() * times >= most_bytes
     }
 
     /// The index of a set, which is added when it is new.

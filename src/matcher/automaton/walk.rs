@@ -29,8 +29,11 @@ impl Automaton {
         opened: &mut [Vec<u32>],
     ) {
         cache.scans = cache.scans.wrapping_add(1);
+        let marks = cache.scans.is_multiple_of(match cache.is_half_full(self) {
+            true => SCANS_A_MARK,
+            false => SCANS_A_MARK * 8,
+        });
         for (subjects, opened) in subjects.chunks(ABREAST).zip(opened.chunks_mut(ABREAST)) {
-            let marks = cache.scans.is_multiple_of(SCANS_A_MARK);
             if !marks && subjects.len() >= FEW {
                 self.abreast(subjects, cache, opened);
                 continue;
@@ -90,5 +93,6 @@ const ABREAST: usize = 32;
 /// So few are not worth it.
 const FEW: usize = 3;
 
-/// Every so many scans the states that lines go through are marked as lately used.
+/// Every so many scans the states that lines go through are marked as lately used; while there is much
+/// room, more rarely.
 const SCANS_A_MARK: u32 = 16;
