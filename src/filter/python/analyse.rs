@@ -2,7 +2,8 @@
 //! and what text it must hold.
 
 use super::Bytes;
-use super::ast::{Assert, Node};
+use super::ast::{Assert, Kind, Node};
+use super::program::Need;
 
 /// Facts for the fast paths.
 #[derive(Debug, Default)]
@@ -42,6 +43,59 @@ impl Facts {
         let required = if runs.best == prefix { Vec::new() } else { runs.best };
         let (prefix, required) = (prefix.into(), required.into());
         Self { anchor, prefix, required, first: (!may_be_empty).then_some(first) }
+    }
+}
+
+/// Where a conditional stands behind the group that it asks about, whoever goes through the group comes
+/// to its first branch: `(?P<known>user )?…(?(known): valid)` needs a `: valid` from the group on.
+pub(super) fn needs(root: &Node) -> Vec<Need> {
+    let mut needs = Vec::new();
+    collect_needs(root, &mut needs);
+    needs
+}
+
+fn collect_needs(node: &Node, needs: &mut Vec<Need>) {
+    match node {
+        Node::Group { node, .. } | Node::Atomic(node) | Node::Repeat { node, .. } => {
+            collect_needs(node, needs);
+        }
+        Node::Alternate(nodes) => nodes.iter().for_each(|it| collect_needs(it, needs)),
+        Node::Concat(nodes) => {
+            for (at, behind) in nodes.iter().enumerate() {
+                for_each_sure(behind, &mut |group, yes| {
+                    let mut runs = Runs::default();
+                    runs.node(yes);
+                    runs.cut();
+                    if !runs.best.is_empty() && nodes[..at].iter().any(|it| sets(it, group)) {
+                        needs.push(Need { group, text: runs.best });
+                    }
+                });
+                collect_needs(behind, needs);
+            }
+        }
+        _ => {}
+    }
+}
+
+/// The conditionals that no way through the node avoids.
+fn for_each_sure(node: &Node, each: &mut impl FnMut(u32, &Node)) {
+    match node {
+        Node::Conditional { group, yes, .. } => each(*group, yes),
+        Node::Group { node, .. } => for_each_sure(node, each),
+        Node::Concat(nodes) => nodes.iter().for_each(|it| for_each_sure(it, each)),
+        _ => {}
+    }
+}
+
+/// Does it hold the group, and neither in a look-around, which may forget it, nor where one way that
+/// fails behind it rules out the next?
+fn sets(node: &Node, group: u32) -> bool {
+    match node {
+        Node::Group { index: Some(index), .. } if *index == group => true,
+        Node::Repeat { kind: Kind::Possessive, .. } => false,
+        Node::Group { node, .. } | Node::Repeat { node, .. } => sets(node, group),
+        Node::Concat(nodes) | Node::Alternate(nodes) => nodes.iter().any(|it| sets(it, group)),
+        _ => false,
     }
 }
 

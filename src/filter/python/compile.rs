@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 
+use super::analyse;
 use super::ast::{Ast, Kind, Node};
 use super::chars::{self, Set};
 use super::error::{Error, Problem};
@@ -26,6 +27,7 @@ pub(super) fn compile(ast: &Ast) -> Result<Program, Error> {
     let mut program = compiler.program;
     liveness::forget_unsound(&mut program);
     hint(&mut program);
+    program.needs = analyse::needs(&ast.root);
     Ok(program)
 }
 
@@ -359,6 +361,7 @@ impl Program {
             registers: 0,
             rows: 0,
             firsts: Firsts::default(),
+            needs: Vec::new(),
         }
     }
 }

@@ -38,8 +38,8 @@ pub(super) struct Fast {
     classes: Arc<Table>,
     pool: Box<[u8]>,
     tables: Box<[Arc<Table>]>,
-    /// What runs stop before.
-    befores: Box<[memmem::Finder<'static>]>,
+    /// What runs stop before, and what is needed.
+    finders: Box<[memmem::Finder<'static>]>,
     sets: Box<[Arc<Set>]>,
     looks: Box<[Look]>,
     slots: u32,
@@ -65,7 +65,7 @@ impl Fast {
             + size_of_val(&*self.choices)
             + size_of_val(&*self.pool)
             + size_of_val(&*self.tables)
-            + size_of_val(&*self.befores)
+            + size_of_val(&*self.finders)
             + size_of_val(&*self.sets)
             + size_of_val(&*self.looks)
     }
@@ -271,6 +271,13 @@ impl<'a, const SURE: bool> Search<'a, SURE> {
                     self.save(slot, pos)?;
                     pc += 1;
                     continue;
+                }
+                Op::Need(finder) => {
+                    self.count(pos, text.len());
+                    if fast.finders[finder as usize].find(&text[pos..]).is_some() {
+                        pc += 1;
+                        continue;
+                    }
                 }
                 Op::Assert(assert) => {
                     if places::holds(assert, text, pos) {

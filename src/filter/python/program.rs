@@ -162,6 +162,14 @@ pub(super) struct Program {
     pub(super) registers: usize,
     pub(super) rows: usize,
     pub(super) firsts: Firsts,
+    pub(super) needs: Vec<Need>,
+}
+
+/// From where a group begins, no match gets by without this text.
+#[derive(Debug)]
+pub(super) struct Need {
+    pub(super) group: u32,
+    pub(super) text: Vec<u8>,
 }
 
 impl Program {

@@ -11,7 +11,7 @@ use super::{Fast, Origin, START};
 use crate::filter::python::ast::Kind;
 use crate::filter::python::chars::{Set, Wide};
 use crate::filter::python::memory::NONE;
-use crate::filter::python::program::{Inst, Program, Repeat, Scan};
+use crate::filter::python::program::{Inst, Need, Program, Repeat, Scan};
 use crate::filter::python::share::{self, Table};
 
 impl Fast {
@@ -26,7 +26,7 @@ impl Fast {
             classes: [0; 257],
             pool: Vec::new(),
             tables: Vec::new(),
-            befores: Vec::new(),
+            finders: Vec::new(),
             at: vec![0; program.code.len()],
             sets: HashMap::new(),
         };
@@ -39,7 +39,7 @@ impl Fast {
             classes: share::table(lower.classes),
             pool: lower.pool.into(),
             tables: lower.tables.into(),
-            befores: lower.befores.into(),
+            finders: lower.finders.into(),
             sets: program.sets.as_slice().into(),
             looks: program.looks.as_slice().into(),
             slots: program.slots as u32,
@@ -59,14 +59,14 @@ pub(super) struct Lower<'p> {
     pub(super) classes: Table,
     pool: Vec<u8>,
     tables: Vec<Arc<Table>>,
-    befores: Vec<memmem::Finder<'static>>,
+    finders: Vec<memmem::Finder<'static>>,
     /// Where each instruction of the program went.
     pub(super) at: Vec<u32>,
     /// Tables of sets.
     sets: HashMap<u32, u32>,
 }
 
-impl Lower<'_> {
+impl<'p> Lower<'p> {
     fn all(&mut self) {
         let mut pc = 0;
         while pc < self.program.code.len() {
@@ -101,7 +101,13 @@ impl Lower<'_> {
                 Op::Split(pc as u32)
             }
             Inst::Jump(to) => Op::Jump(to),
-            Inst::Save(slot) => Op::Save(slot),
+            Inst::Save(slot) => {
+                if let Some(need) = self.need(slot) {
+                    let finder = self.finder(&need.text);
+                    self.ops.push(Op::Need(finder));
+                }
+                Op::Save(slot)
+            }
             Inst::Assert(assert) => Op::Assert(assert),
             Inst::LoopInit(register) => Op::LoopInit(register),
             Inst::LoopGuard { register, exit } => Op::LoopGuard { register, exit },
@@ -167,7 +173,7 @@ impl Lower<'_> {
         let set = &self.tables[run.table as usize];
         // Inside a run the next character belongs to it: if that cannot follow, only the end is left.
         // A run that stops before a literal may stop anywhere, and only there if that follows.
-        let before = self.befores.get(run.before as usize);
+        let before = self.finders.get(run.before as usize);
         let only_end = match (before, &run.next) {
             (_, Next::Any) => false,
             (Some(before), Next::Bytes { start, len, .. }) => {
@@ -199,7 +205,9 @@ impl Lower<'_> {
         let memos =
             |at: usize| at + code[at..].iter().take_while(|it| matches!(it, Inst::Memo(_))).count();
         let mut at = memos(behind);
-        if let Inst::Save(slot) = code[at] {
+        if let Inst::Save(slot) = code[at]
+            && self.need(slot).is_none()
+        {
             run.save = slot;
             run.used += 1;
             at = memos(at + 1);
@@ -239,11 +247,7 @@ impl Lower<'_> {
             return None;
         }
         let needle = &self.program.pool[literal.0 as usize..literal.1 as usize];
-        let known = self.befores.iter().position(|it| it.needle() == needle);
-        let before = known.unwrap_or_else(|| {
-            self.befores.push(memmem::Finder::new(needle).into_owned());
-            self.befores.len() - 1
-        }) as u32;
+        let before = self.finder(needle);
         let scan = if matches!(self.program.sets[set as usize].wide, Wide::Ranges(_)) {
             Scan::Chars
         } else {
@@ -264,6 +268,20 @@ impl Lower<'_> {
             before,
         };
         Some((self.run(run, kind, exit as usize), close + 3 - pc))
+    }
+
+    /// What must stand behind the beginning of a group, of which `slot` is that.
+    fn need(&self, slot: u32) -> Option<&'p Need> {
+        self.program.needs.iter().find(|it| it.group * 2 == slot)
+    }
+
+    fn finder(&mut self, needle: &[u8]) -> u32 {
+        let known = self.finders.iter().position(|it| it.needle() == needle);
+        let place = known.unwrap_or_else(|| {
+            self.finders.push(memmem::Finder::new(needle).into_owned());
+            self.finders.len() - 1
+        });
+        place as u32
     }
 
     /// A look-around's body from `pc` on that is but a literal: the literal, and where it closes.

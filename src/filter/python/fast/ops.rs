@@ -34,6 +34,8 @@ pub(super) enum Op {
     Split(u32),
     Jump(u32),
     Save(u32),
+    /// Only if this text, one of the finders, stands somewhere from here on.
+    Need(u32),
     Assert(Assert),
     LoopInit(u32),
     LoopGuard {

@@ -208,7 +208,7 @@ impl<const SURE: bool> Search<'_, SURE> {
 
     #[inline]
     fn before(&self, run: &Run) -> Option<&memmem::Finder<'static>> {
-        (run.before != NONE).then(|| &self.fast.befores[run.before as usize])
+        (run.before != NONE).then(|| &self.fast.finders[run.before as usize])
     }
 
     /// The first place where the run may end, as far as its own characters go, and the last.
@@ -376,7 +376,7 @@ impl<const SURE: bool> Search<'_, SURE> {
 
     /// Looking through bytes is work, too.
     #[inline]
-    fn count(&mut self, low: usize, high: usize) {
+    pub(super) fn count(&mut self, low: usize, high: usize) {
         self.left -= ((high - low) / SCAN) as i64;
     }
 }
