@@ -52,7 +52,7 @@ use slow::Slow;
 /// second on any machine for one with them.
 pub const DEFAULT_STEPS: u64 = 10_000_000;
 
-/// From here on it is worth while to look for a literal before a pattern is run from one place.
+/// From here on it is worth while to look for a literal before a pattern is run that is likely to match.
 const LONG: usize = 1_024;
 
 static NEXT: AtomicU64 = AtomicU64::new(1);
@@ -162,6 +162,30 @@ impl Regex {
         if self.begins_otherwise(text) || self.lacks_required(text) {
             return Ok(None);
         }
+        self.run(text, memory, steps)
+    }
+
+    /// The same where the pattern is likely to match: in a short line what no match can be without is
+    /// not looked for first.
+    pub fn find_likely<'m>(
+        &self,
+        text: &[u8],
+        memory: &'m mut Memory,
+        steps: u64,
+    ) -> Result<Option<Spans<'m>>, OutOfSteps> {
+        if self.begins_otherwise(text) || (text.len() > LONG && self.lacks_required(text)) {
+            return Ok(None);
+        }
+        self.run(text, memory, steps)
+    }
+
+    #[inline]
+    fn run<'m>(
+        &self,
+        text: &[u8],
+        memory: &'m mut Memory,
+        steps: u64,
+    ) -> Result<Option<Spans<'m>>, OutOfSteps> {
         let found = match self.quickly(text, memory) {
             Ok(found) => found,
             Err(Undecided) => self.surely(text, memory, steps)?,
@@ -271,9 +295,8 @@ impl Regex {
     }
 
     fn lacks_required(&self, text: &[u8]) -> bool {
-        // As a rule patterns come behind an automaton that has seen it; and from one place it is soon
-        // found out.
-        (self.facts.anchor != Anchor::Text || text.len() > LONG)
+        // Native patterns come behind an automaton that has seen it, as a rule.
+        (!self.packed.bytewise() || text.len() > LONG)
             && !self.facts.required.is_empty()
             && self.finders().required.find(text).is_none()
     }

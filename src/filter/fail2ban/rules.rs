@@ -174,7 +174,7 @@ impl Rules {
         let (mut text, copy);
         text = seen;
         if let Some(prefix) = &self.prefix {
-            let Some(found) = prefix.regex.find(seen, memory, STEPS)? else {
+            let Some(found) = prefix.regex.find_likely(seen, memory, STEPS)? else {
                 return Ok(Outcome::Missed);
             };
             text = match prefix.content.and_then(|it| found.group(it)) {
@@ -195,7 +195,12 @@ impl Rules {
             if !text.first().is_some_and(|byte| self.heads[index].has(*byte)) {
                 continue;
             }
-            if self.fails[index].regex.find(text, memory, STEPS)?.is_none() {
+            let regex = &self.fails[index].regex;
+            let found = match only {
+                Some(_) => regex.find_likely(text, memory, STEPS),
+                None => regex.find(text, memory, STEPS),
+            };
+            if found?.is_none() {
                 continue;
             }
             let copy = (!self.ignores.is_empty()).then(|| memory.found().to_match());
