@@ -134,7 +134,10 @@ impl Groupings {
     #[inline]
     fn read<'a>(&self, part: &Part<'a>) -> Option<Option<&'a [u8]>> {
         let text = self.own.map(|index| part.group(index));
-        if self.others.is_empty() || text.flatten().is_some_and(|it| !it.is_empty()) {
+        if self.others.is_empty() {
+            return text;
+        }
+        if text.flatten().is_some_and(|it| !it.is_empty()) {
             return text;
         }
         let others = self.others.iter().filter_map(|index| part.group(*index));
@@ -164,11 +167,13 @@ impl<'a> Captured<'a> {
         match &self.form {
             Form::Groups(groups) => (*groups).clone(),
             Form::Line { layout, before, own } => {
-                let read = |(name, source): &(Arc<str>, Source)| {
-                    let text = source.read(before.as_ref(), own)?;
-                    Some((Arc::clone(name), text.map(Text::from_slice)))
-                };
-                Groups::in_order(layout.names.iter().filter_map(read))
+                let mut groups = Groups::new();
+                for (name, source) in &layout.names {
+                    if let Some(text) = source.read(before.as_ref(), own) {
+                        groups.push_last(Arc::clone(name), text.map(Text::from_slice));
+                    }
+                }
+                groups
             }
         }
     }

@@ -20,9 +20,9 @@ impl Groups {
         Groups::default()
     }
 
-    /// Of groups in the order of their names.
-    pub(super) fn in_order(all: impl Iterator<Item = (Arc<str>, Option<Text>)>) -> Groups {
-        Groups { list: all.collect() }
+    /// Adds a group whose name comes behind all that are there.
+    pub(super) fn push_last(&mut self, name: Arc<str>, text: Option<Text>) {
+        self.list.push((name, text));
     }
 
     /// What is known of a group: `None` when the pattern has none of that name.

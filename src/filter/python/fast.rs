@@ -176,11 +176,11 @@ impl<'a, const SURE: bool> Search<'a, SURE> {
 
     fn execute(&mut self, mut pc: usize, mut pos: usize) -> Result<Ended, Undecided> {
         let fast = self.fast;
-        let text = self.text;
+        let (ops, text) = (&*fast.ops, self.text);
         let base = self.memory.frames.len();
         loop {
             // An arm that succeeds goes on; whatever leaves the match has failed.
-            match fast.ops[pc] {
+            match ops[pc] {
                 Op::Match | Op::Close => return Ok(Some((pc, pos))),
                 Op::Fail => {}
                 Op::Byte(byte) => {
