@@ -10,7 +10,9 @@ mod forks;
 mod looks;
 mod lower;
 mod ops;
+mod peephole;
 mod runs;
+mod texts;
 
 use std::sync::Arc;
 
@@ -23,8 +25,10 @@ use super::memory::{Memory, NONE};
 use super::places;
 use super::program::Look;
 use super::share::Table;
+pub(super) use back::Frame;
 use ops::Op;
 use runs::Run;
+use texts::starts_short;
 
 /// A program, lowered: all that nearly every line needs of a pattern. There are thousands of them, so
 /// it is small.
@@ -75,16 +79,6 @@ impl Fast {
     fn back(&self, text: &[u8], at: usize) -> usize {
         if text[at - 1] < 0x80 || self.bytewise { at - 1 } else { chars::back(text, at) }
     }
-}
-
-/// What to do when everything above has failed.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum Frame {
-    Resume { pc: u32, pos: u32 },
-    Slot { slot: u32, old: u32 },
-    Register { register: u32, old: u32 },
-    Greedy { pc: u32, low: u32, at: u32 },
-    Lazy { pc: u32, at: u32, left: u32 },
 }
 
 /// Undecided: too many steps.
@@ -389,25 +383,6 @@ impl<'a, const SURE: bool> Search<'a, SURE> {
         self.left -= steps;
         if self.left < 0 { Err(Undecided) } else { Ok(()) }
     }
-}
-
-#[inline]
-fn starts_short(text: &[u8], pos: usize, value: u64, len: u8) -> bool {
-    match text.get(pos..).and_then(|rest| rest.first_chunk()) {
-        Some(eight) => (u64::from_le_bytes(*eight) ^ value) << (64 - 8 * u32::from(len)) == 0,
-        None => starts_at_end(text, pos, value, len),
-    }
-}
-
-/// Too near to the end: byte by byte, which is cheaper than a call.
-#[inline(never)]
-fn starts_at_end(text: &[u8], pos: usize, mut value: u64, len: u8) -> bool {
-    let Some(rest) = text.get(pos..pos + usize::from(len)) else { return false };
-    rest.iter().all(|byte| {
-        let same = *byte == value as u8;
-        value >>= 8;
-        same
-    })
 }
 
 /// An address that fails; 0 stands for none at all.

@@ -1,7 +1,17 @@
 //! When something has failed: what is tried next.
 
 use super::ops::Op;
-use super::{Ended, Frame, Search, Undecided};
+use super::{Ended, Search, Undecided};
+
+/// What to do when everything above has failed.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::filter::python) enum Frame {
+    Resume { pc: u32, pos: u32 },
+    Slot { slot: u32, old: u32 },
+    Register { register: u32, old: u32 },
+    Greedy { pc: u32, low: u32, at: u32 },
+    Lazy { pc: u32, at: u32, left: u32 },
+}
 
 impl<const SURE: bool> Search<'_, SURE> {
     /// Takes the next alternative above `base`.

@@ -129,7 +129,7 @@ impl<'p> Lower<'p> {
     }
 
     /// Where a literal of the program's pool stands in ours: each once.
-    fn literal(&mut self, start: u32, end: u32) -> (u32, u32) {
+    pub(super) fn literal(&mut self, start: u32, end: u32) -> (u32, u32) {
         let bytes = &self.program.pool[start as usize..end as usize];
         let found = memmem::find(&self.pool, bytes).unwrap_or_else(|| {
             self.pool.extend_from_slice(bytes);
@@ -168,7 +168,7 @@ impl<'p> Lower<'p> {
     }
 
     /// The instruction for a run.
-    fn run(&mut self, mut run: Run, kind: Kind, behind: usize) -> Op {
+    pub(super) fn run(&mut self, mut run: Run, kind: Kind, behind: usize) -> Op {
         self.take(&mut run, behind);
         let set = &self.tables[run.table as usize];
         // Inside a run the next character belongs to it: if that cannot follow, only the end is left.
@@ -223,59 +223,12 @@ impl<'p> Lower<'p> {
         }
     }
 
-    /// `(?:(?!literal)[set])*`, of which `pc` is the fork.
-    fn run_before(&mut self, pc: usize) -> Option<(Op, usize)> {
-        let code = &self.program.code;
-        let Inst::Split { first, second } = code[pc] else { return None };
-        let (kind, exit) = if first as usize == pc + 1 {
-            (Kind::Greedy, second)
-        } else if second as usize == pc + 1 {
-            (Kind::Lazy, first)
-        } else {
-            return None;
-        };
-        let Inst::Look(look) = *code.get(pc + 1)? else { return None };
-        let found = self.program.looks[look as usize];
-        if !found.negate || found.behind > 0 {
-            return None;
-        }
-        let (literal, close) = self.literal_body(pc + 2)?;
-        let Inst::Set(set) = *code.get(close + 1)? else { return None };
-        let Inst::Jump(head) = *code.get(close + 2)? else { return None };
-        let is_head = |at: usize| code[at..pc].iter().all(|it| matches!(it, Inst::Memo(_)));
-        if head as usize > pc || !is_head(head as usize) || exit as usize != close + 3 {
-            return None;
-        }
-        let needle = &self.program.pool[literal.0 as usize..literal.1 as usize];
-        let before = self.finder(needle);
-        let scan = if matches!(self.program.sets[set as usize].wide, Wide::Ranges(_)) {
-            Scan::Chars
-        } else {
-            Scan::Bytes
-        };
-        let (table, next) = (self.of_set(set), self.next(exit as usize));
-        let run = Run {
-            table,
-            set,
-            min: 0,
-            max: u32::MAX,
-            scan,
-            is_plain: false,
-            next,
-            save: NONE,
-            used: 1,
-            taken: 0,
-            before,
-        };
-        Some((self.run(run, kind, exit as usize), close + 3 - pc))
-    }
-
     /// What must stand behind the beginning of a group, of which `slot` is that.
     fn need(&self, slot: u32) -> Option<&'p Need> {
         self.program.needs.iter().find(|it| it.group * 2 == slot)
     }
 
-    fn finder(&mut self, needle: &[u8]) -> u32 {
+    pub(super) fn finder(&mut self, needle: &[u8]) -> u32 {
         let known = self.finders.iter().position(|it| it.needle() == needle);
         let place = known.unwrap_or_else(|| {
             self.finders.push(memmem::Finder::new(needle).into_owned());
@@ -284,50 +237,8 @@ impl<'p> Lower<'p> {
         place as u32
     }
 
-    /// A look-around's body from `pc` on that is but a literal: the literal, and where it closes.
-    fn literal_body(&self, mut pc: usize) -> Option<((u32, u32), usize)> {
-        while matches!(self.program.code.get(pc)?, Inst::Memo(_)) {
-            pc += 1;
-        }
-        let Inst::Bytes { start, end } = self.program.code[pc] else { return None };
-        let close = matches!(self.program.code.get(pc + 1)?, Inst::LookEnd(_));
-        close.then_some(((start, end), pc + 1))
-    }
-
-    /// A look-around for a literal or for one character.
-    fn small_look(&mut self, pc: usize, index: u32) -> Option<(Op, usize)> {
-        let look = self.program.looks[index as usize];
-        let mut body = pc + 1;
-        while matches!(self.program.code.get(body)?, Inst::Memo(_)) {
-            body += 1;
-        }
-        let negate = look.negate;
-        if look.behind == 0
-            && let Some(((start, end), close)) = self.literal_body(body)
-        {
-            let (start, len) = self.literal(start, end);
-            let len = u16::try_from(len).ok()?;
-            return Some((Op::LookBytes { start, len, negate }, close + 1 - pc));
-        }
-        if look.behind > 1 || !matches!(self.program.code.get(body + 1)?, Inst::LookEnd(_)) {
-            return None;
-        }
-        let table = match self.program.code[body] {
-            Inst::Set(set) if matches!(self.program.sets[set as usize].wide, Wide::Ranges(_)) => {
-                return None;
-            }
-            Inst::Set(set) => self.of_set(set),
-            Inst::Bytes { start, end } if end - start == 1 => {
-                let byte = self.program.pool[start as usize];
-                self.table(&|it| u8::from(it == usize::from(byte)))
-            }
-            _ => return None,
-        };
-        Some((Op::LookOne { table, behind: look.behind == 1, negate }, body + 2 - pc))
-    }
-
     /// What must follow at `pc`.
-    fn next(&mut self, pc: usize) -> Next {
+    pub(super) fn next(&mut self, pc: usize) -> Next {
         let mut at = pc;
         while let Some(Inst::Save(_) | Inst::Memo(_)) = self.program.code.get(at) {
             at += 1;
@@ -344,7 +255,7 @@ impl<'p> Lower<'p> {
         Next::Table(self.table(&|it| u8::from(first.allows(u8::try_from(it).ok().as_ref()))))
     }
 
-    fn of_set(&mut self, index: u32) -> u32 {
+    pub(super) fn of_set(&mut self, index: u32) -> u32 {
         if let Some(table) = self.sets.get(&index) {
             return *table;
         }
@@ -360,7 +271,7 @@ impl<'p> Lower<'p> {
         table
     }
 
-    fn table(&mut self, of: &dyn Fn(usize) -> u8) -> u32 {
+    pub(super) fn table(&mut self, of: &dyn Fn(usize) -> u8) -> u32 {
         let table = share::table(std::array::from_fn(of));
         let tables = &mut self.tables;
         let found = tables.iter().position(|it| Arc::ptr_eq(it, &table)).unwrap_or_else(|| {

@@ -3,7 +3,8 @@
 
 use memchr::memmem;
 
-use super::{Frame, NONE, Search, Undecided, starts_short};
+use super::texts::starts_short;
+use super::{Frame, NONE, Search, Undecided};
 use crate::filter::python::program::Scan;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
