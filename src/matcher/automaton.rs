@@ -15,6 +15,7 @@
 
 mod cache;
 mod nfa;
+mod rows;
 mod subset;
 mod walk;
 mod words;
@@ -36,8 +37,8 @@ pub(super) struct Automaton {
     last_classes: Box<[u16; 256]>,
     /// The class of ends: a state leads to `DEAD` by it where nothing opens at the end of a line.
     ends: u16,
-    /// The width of a row, as a power of two.
-    shift: u32,
+    /// Cells of a row.
+    width: usize,
     /// Gates from this one on are foreign.
     foreign: u32,
     most_states: usize,
@@ -110,8 +111,8 @@ impl Automaton {
         apart.extend(b'0'..=b'9');
         let (classes, class_count) = nfa.classes(&apart);
         // One more, for the end of a line.
-        let shift = (class_count + 1).next_power_of_two().trailing_zeros();
-        let most_states = (bytes / ROW_SHARE / (2 << shift)).clamp(LEAST_STATES, MOST_STATES);
+        let width = rows::width(class_count + 1);
+        let most_states = (bytes / ROW_SHARE / (2 * width)).clamp(LEAST_STATES, MOST_STATES);
         let ends = class_count as u16;
         let mut last_classes = Box::new(classes.map(u16::from));
         last_classes[usize::from(END)] = ends;
@@ -124,7 +125,7 @@ impl Automaton {
             classes,
             last_classes,
             ends,
-            shift,
+            width,
             foreign,
             most_states,
             most_bytes,
@@ -155,7 +156,7 @@ impl Automaton {
         for (state, part) in [(DEAD, Part::Dead), (LOST, Part::Lost)] {
             let place = cache.insert(self, Set { part, ..Set::default() });
             assert_eq!(place, state, "the first states are these");
-            cache.rows[usize::from(place) << self.shift..].fill(state);
+            cache.rows[usize::from(place) * self.width..].fill(state);
         }
         let room = &mut cache.room;
         let (native, foreign) = self.nfa.starts.split_at(self.foreign as usize);

@@ -9,6 +9,7 @@ use std::hash::{BuildHasherDefault, Hasher};
 
 use indexmap::IndexSet;
 
+use super::rows::Rows;
 use super::subset::Room;
 use super::words::Words;
 use super::{Automaton, STARTS};
@@ -17,7 +18,7 @@ use super::{Automaton, STARTS};
 #[derive(Debug)]
 pub(in crate::matcher) struct Cache {
     /// By state and class of byte: the state behind it, or `LOST`.
-    pub(super) rows: Vec<u16>,
+    pub(super) rows: Rows,
     /// The states behind it that open gates.
     openings: HashMap<(u16, u8), u16, BuildHasherDefault<Mixer>>,
     /// By state: what it is made of.
@@ -76,7 +77,7 @@ pub(super) const MOST_STATES: usize = 0xfff0;
 impl Cache {
     pub(super) fn new(automaton: &Automaton) -> Cache {
         Cache {
-            rows: Vec::new(),
+            rows: Rows::default(),
             openings: HashMap::default(),
             sets: IndexSet::default(),
             ends: Vec::new(),
@@ -153,7 +154,7 @@ impl Cache {
         let (index, is_new) = self.sets.insert_full(set);
         if is_new {
             self.set_bytes += bytes;
-            self.rows.resize((index + 1) << automaton.shift, LOST);
+            self.rows.resize((index + 1) * automaton.width, LOST);
             self.ends.push(None);
             self.marks.push(false);
         }
@@ -168,7 +169,7 @@ impl Cache {
     /// Notes the state behind a byte of a class.
     pub(super) fn lead(&mut self, automaton: &Automaton, state: u16, class: usize, next: u16) {
         if self.sets[usize::from(next)].opens.is_empty() {
-            self.rows[(usize::from(state) << automaton.shift) + class] = next;
+            self.rows[(usize::from(state) * automaton.width) + class] = next;
         } else {
             self.openings.insert((state, class as u8), next);
         }
@@ -188,7 +189,7 @@ impl Cache {
     /// Remembers what opens when a line ends in `state`.
     pub(super) fn end(&mut self, automaton: &Automaton, state: u16, opens: Box<[u32]>) {
         if opens.is_empty() {
-            let at = (usize::from(state) << automaton.shift) + usize::from(automaton.ends);
+            let at = (usize::from(state) * automaton.width) + usize::from(automaton.ends);
             self.rows[at] = DEAD;
         }
         self.set_bytes += 4 * opens.len();
@@ -209,7 +210,7 @@ impl Cache {
                 kept += 1;
             }
         }
-        let width = 1 << automaton.shift;
+        let width = automaton.width;
         for index in 0..places.len() {
             let place = places[index];
             if place == LOST && index != usize::from(LOST) {

@@ -124,7 +124,8 @@ impl Nfa {
             class += u8::from(begins[byte]);
             classes[byte] = class;
         }
-        (classes, usize::from(class) + 1)
+        let count = usize::from(class) + 1;
+        (frequent_first(&classes, count), count)
     }
 
     /// Bytes that this takes, about.
@@ -179,6 +180,24 @@ impl State {
         }
     }
 }
+
+/// The classes in another order: those of the bytes that logs are made of come first, so that most steps
+/// from a state find their way in one line of a processor's cache.
+fn frequent_first(classes: &[u8; 256], count: usize) -> [u8; 256] {
+    let mut places = vec![None; count];
+    let mut next = 0_u8;
+    for byte in FREQUENT.iter().copied().chain(0..=u8::MAX) {
+        let place = &mut places[usize::from(classes[usize::from(byte)])];
+        if place.is_none() {
+            *place = Some(next);
+            next = next.wrapping_add(1);
+        }
+    }
+    classes.map(|class| places[usize::from(class)].expect("each class holds a byte"))
+}
+
+/// As many as fill a line of a processor's cache.
+const FREQUENT: &[u8; 32] = b" etaoinsrlducmpfhg0123456789.:-[";
 
 /// The gate without its counts: each would multiply the states that traffic needs, and the exact
 /// check counts anyway.

@@ -124,8 +124,8 @@ impl<'r, 'a> Abreast<'r, 'a> {
     fn block<const LANES: usize>(&mut self, first: usize) -> usize {
         let lanes: [Lane<'a>; LANES] = self.going.some(first);
         let blocks = lanes.map(|lane| lane.text.first_chunk().expect("a block"));
-        let Automaton { classes, shift, .. } = self.automaton;
-        let reached = step(lanes, blocks, classes, &self.cache.rows, *shift);
+        let Automaton { classes, width, .. } = self.automaton;
+        let reached = step(lanes, blocks, classes, &self.cache.rows, *width);
         for (lane, mut state) in lanes.into_iter().zip(reached) {
             if state == LOST {
                 state = self.find(lane);
@@ -155,8 +155,8 @@ impl<'r, 'a> Abreast<'r, 'a> {
             block
         });
         let blocks = filled.each_ref();
-        let Automaton { last_classes, shift, .. } = self.automaton;
-        let reached = step(lanes, blocks, last_classes, &self.cache.rows, *shift);
+        let Automaton { last_classes, width, .. } = self.automaton;
+        let reached = step(lanes, blocks, last_classes, &self.cache.rows, *width);
         for (lane, state) in lanes.into_iter().zip(reached) {
             if state != DEAD || lane.text.contains(&END) {
                 self.finish(lane);
@@ -188,13 +188,13 @@ fn step<const LANES: usize, Class: Copy + Into<usize>>(
     blocks: [&[u8; BLOCK]; LANES],
     classes: &[Class; 256],
     rows: &[u16],
-    shift: u32,
+    width: usize,
 ) -> [u16; LANES] {
     let mut states = lanes.map(|lane| lane.state);
     for at in 0..BLOCK {
         for lane in 0..LANES {
             let class: usize = classes[usize::from(blocks[lane][at])].into();
-            states[lane] = rows[(usize::from(states[lane]) << shift) + class];
+            states[lane] = rows[usize::from(states[lane]) * width + class];
         }
     }
     states

@@ -55,7 +55,7 @@ impl Automaton {
             let rows = &cache.rows[..];
             for &byte in bytes {
                 let class = usize::from(self.classes[usize::from(byte)]);
-                next = rows[(usize::from(state) << self.shift) + class];
+                next = rows[(usize::from(state) * self.width) + class];
                 if next <= LOST {
                     break;
                 }
