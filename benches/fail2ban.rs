@@ -3,9 +3,9 @@
 //!     make fail2ban && cargo bench --bench fail2ban
 //!
 //! The filters are Debian's, unchanged, with their default options, each with the dates and sessions
-//! of its own; the rival is `fail2ban-regex` of the same package with `sshd` alone, on the same log,
-//! by its own count of seconds. Ours is CPU time of one thread. PORTCULLIS_BENCH_SECONDS changes how
-//! long each of us runs.
+//! of its own; the rival is `fail2ban-regex` of the same package with `sshd` alone, on the same log.
+//! Both are processor time, ours of one thread. PORTCULLIS_BENCH_SECONDS changes how long each of us
+//! runs.
 
 #[expect(dead_code, reason = "the other benches use the rest")]
 mod measure;

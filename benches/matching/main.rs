@@ -8,7 +8,8 @@
 //! generated, of which 6 % are hits; all memory is warmed up on another log than the one that is
 //! measured. The rivals of matching alone run the same over-approximated patterns on the same bytes:
 //! Vectorscan, reporting each pattern once or at every end, and `regex::RegexSet`. The rivals of
-//! whole lines are what one would build from crates, and `fail2ban-regex` with its sshd filter alone.
+//! whole lines are what one would build from crates, `fail2ban-regex` with its sshd filter alone, and
+//! fail2ban's server with its sshd jail alone.
 //!
 //! The machine is shared and noisy: contestants alternate, medians of the thread's own CPU time are
 //! shown, and the ratio is what to trust. PORTCULLIS_BENCH_LINES and PORTCULLIS_BENCH_ROUNDS change

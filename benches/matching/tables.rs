@@ -7,7 +7,9 @@ use portcullis::matcher::Checks;
 use portcullis::pipeline::Worker;
 use portcullis::syslog::Parser;
 
-use crate::measure::{self, allocated, fail2ban_regex, fail2ban_rs, seconds_of, setting};
+use crate::measure::{
+    self, allocated, fail2ban_jail, fail2ban_regex, fail2ban_rs, seconds_of, setting,
+};
 use crate::ours::{self, Engine, Prepared};
 use crate::patterns::Gates;
 use crate::race::{Contestant, race, show};
@@ -175,15 +177,29 @@ pub(crate) fn beside_fail2ban(sets: &[Set]) {
     let Some(package) = unpacked() else { return };
     let set = sets.last().expect("there are sets");
     let log = set.generator.log(size() / 10, 6, 5);
-    let theirs = fail2ban_regex::rate(&package, (0..log.len()).map(|index| log.line(index)), 5.0);
-    println!("{:<50} {:>11} {:>9}", "beside fail2ban, whole line, mixed", "lines/s", "");
-    println!("  {:<48} {theirs:>11.0} {:>9}", "fail2ban-regex, sshd alone", "1");
-    match fail2ban_rs::rate((0..log.len().min(60_000)).map(|index| log.line(index))) {
+    let first = |count: usize| (0..log.len().min(count)).map(|index| log.line(index));
+    let regex = fail2ban_regex::rate(&package, first(log.len()), 5.0);
+    let jail = fail2ban_jail::rate(&package, first(60_000));
+    let beside = |rate: f64| {
+        let jail = jail.as_ref().map_or("-".to_owned(), |it| format!("{:.1}x", rate / it.rate));
+        format!("{rate:>11.0} {:>9} {jail:>9}", format!("{:.1}x", rate / regex))
+    };
+    println!("{:<50} {:>11} {:>9} {:>9}", "whole line, mixed, beside", "lines/s", "regex", "jail");
+    println!("  {:<48} {}", "fail2ban-regex, sshd alone", beside(regex));
+    match &jail {
+        Ok(it) => {
+            let name =
+                format!("fail2ban's sshd jail, {} lines, {} failures", it.lines, it.failures);
+            println!("  {name:<48} {}", beside(it.rate));
+        }
+        Err(why) => println!("  fail2ban's sshd jail is left out: {why}"),
+    }
+    match fail2ban_rs::rate(first(60_000)) {
         Some(it) => {
             let fail2ban_rs::Answer { filters, patterns, rate, hits } = it;
             let name =
                 format!("fail2ban-rs, its {filters} filters, {patterns} patterns, {hits} % hits");
-            println!("  {name:<48} {rate:>11.0} {:>8.1}x", rate / theirs);
+            println!("  {name:<48} {}", beside(rate));
         }
         None => println!("  fail2ban-rs is left out: it is not built (make bench does that)"),
     }
@@ -194,7 +210,7 @@ pub(crate) fn beside_fail2ban(sets: &[Set]) {
         let mut hits = Vec::new();
         let ours = Contestant::new("", |range| ours::whole(&mut worker, &mut hits, &log, range));
         let rate = 1e9 / race(&mut [ours], log.len(), rounds())[0];
-        println!("  {:<48} {rate:>11.0} {:>8.0}x", format!("ours, {}", set.name), rate / theirs);
+        println!("  {:<48} {}", format!("ours, {}", set.name), beside(rate));
     }
     println!();
 }

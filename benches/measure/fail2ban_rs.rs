@@ -19,7 +19,7 @@ pub(crate) fn rate<'a>(lines: impl Iterator<Item = &'a [u8]>) -> Option<Answer> 
     let program =
         Path::new(env!("CARGO_MANIFEST_DIR")).join("target/fail2ban-rs/release/fail2ban-rs-rival");
     let file = std::env::temp_dir().join(format!("portcullis-rival-{}.log", std::process::id()));
-    let text = lines.map(super::fail2ban_regex::bare).collect::<Vec<_>>().join(&b'\n');
+    let text = super::fail2ban_regex::log(lines);
     std::fs::write(&file, text).ok()?;
     let output = Command::new(program).arg(&file).output();
     _ = std::fs::remove_file(&file);

@@ -1,5 +1,6 @@
 //! What all benches measure with: CPU time, memory, medians, and a head that says where and when.
 
+pub(crate) mod fail2ban_jail;
 pub(crate) mod fail2ban_regex;
 pub(crate) mod fail2ban_rs;
 
