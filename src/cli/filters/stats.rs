@@ -1,6 +1,7 @@
 //! `portcullis filters stats`: what the patterns are as one automaton, and what a log costs it.
 
 use std::io::Write;
+use std::iter;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
 use std::process::ExitCode;
@@ -23,11 +24,12 @@ pub(super) fn show(file: &Path, config: Option<&Path>, as_json: bool) -> anyhow:
     let compiled = started.elapsed();
     let mut worker = Worker::new(Arc::clone(&rules));
     let ran = run(&mut worker, file)?;
-    let checks = worker.checks();
+    let figures = Figures::new(&rules, &worker, compiled, ran);
     let mut out = std::io::stdout().lock();
-    match as_json {
-        true => json(&mut out, &rules, &worker, &checks, compiled, &ran)?,
-        false => print(&mut out, &rules, &worker, &checks, compiled, &ran)?,
+    if as_json {
+        writeln!(out, "{}", figures.json())?;
+    } else {
+        figures.print(&mut out)?;
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -59,12 +61,10 @@ fn run(worker: &mut Worker, file: &Path) -> anyhow::Result<Ran> {
         if ends.len() < BATCH && line.is_some() {
             continue;
         }
+        let starts = iter::once(0).chain(ends.iter().copied());
+        let batch = starts.zip(&ends).map(|(start, &end)| (&bytes[start..end], NOBODY));
         let started = Instant::now();
-        let mut start = 0;
-        for &end in &ends {
-            worker.line(&bytes[start..end], NOBODY, Timestamp(0), &mut hits);
-            start = end;
-        }
+        worker.lines(batch, Timestamp(0), &mut hits, |_| ());
         ran.took += started.elapsed();
         ran.lines += ends.len() as u64;
         ran.hits += (hits.len() + worker.take_told().len()) as u64;
@@ -78,84 +78,92 @@ fn run(worker: &mut Worker, file: &Path) -> anyhow::Result<Ran> {
     }
 }
 
-fn print(
-    out: &mut impl Write,
-    rules: &Rules,
-    worker: &Worker,
-    checks: &[(String, Checks)],
+/// All that is told, for either way of writing it.
+struct Figures {
     compiled: Duration,
-    ran: &Ran,
-) -> anyhow::Result<()> {
-    let (filters, patterns) = rules.size();
-    let (states, bytes) = rules.matcher().gates_size();
-    let scratch = worker.scratch();
-    let sum = |of: fn(&Checks) -> u64| checks.iter().map(|(_, checks)| of(checks)).sum::<u64>();
-    let (held, failed) = (sum(|it| it.held), sum(|it| it.failed));
-    let megabytes = |bytes: usize| format!("{:.1} MB", bytes as f64 / 1e6);
-    writeln!(
-        out,
-        "filters    {filters} with {patterns} patterns, compiled in {} ms",
-        compiled.as_millis()
-    )?;
-    writeln!(out, "gates      {states} states of the patterns, {}", megabytes(bytes))?;
-    writeln!(out, "roaming    {} patterns that only their words call", rules.matcher().roaming())?;
-    writeln!(
-        out,
-        "automaton  {} states, {} of one worker; {} built, {} times full",
-        scratch.states(),
-        megabytes(scratch.cache_bytes()),
-        scratch.states_built(),
-        scratch.cache_clears()
-    )?;
-    writeln!(
-        out,
-        "log        {}, {}, {:.0} ns a line",
-        show::count(ran.lines, "line"),
-        show::count(ran.hits, "hit"),
-        ran.nanoseconds()
-    )?;
-    writeln!(out, "checks     {held} held, {failed} failed")?;
-    if let Some((name, worst)) =
-        checks.first().filter(|(_, it)| it.failed * 2 > failed && it.failed > held)
-    {
-        writeln!(out, "           most fail for {name}: {} of {failed}", worst.failed)?;
-    }
-    let rows = checks
-        .iter()
-        .take(MOST_ROWS)
-        .map(|(name, checks)| [name.clone(), checks.held.to_string(), checks.failed.to_string()]);
-    if !checks.is_empty() {
-        writeln!(out)?;
-        show::table(out, ["PATTERN (most failed first)", "HELD", "FAILED"], rows)?;
-    }
-    Ok(())
+    filters: usize,
+    patterns: usize,
+    gate_states: usize,
+    gate_bytes: usize,
+    roaming: usize,
+    states: usize,
+    states_built: u64,
+    cache_bytes: usize,
+    cache_clears: usize,
+    ran: Ran,
+    /// By pattern, most failed first.
+    checks: Vec<(String, Checks)>,
 }
 
-fn json(
-    out: &mut impl Write,
-    rules: &Rules,
-    worker: &Worker,
-    checks: &[(String, Checks)],
-    compiled: Duration,
-    ran: &Ran,
-) -> anyhow::Result<()> {
-    let (filters, patterns) = rules.size();
-    let (states, bytes) = rules.matcher().gates_size();
-    let scratch = worker.scratch();
-    let rows: Vec<_> = checks
-        .iter()
-        .map(|(name, checks)| json!({ "pattern": name, "held": checks.held, "failed": checks.failed }))
-        .collect();
-    let all = json!({
-        "filters": filters, "patterns": patterns, "compile_seconds": compiled.as_secs_f64(),
-        "gate_states": states, "gate_bytes": bytes, "roaming": rules.matcher().roaming(),
-        "states": scratch.states(), "states_built": scratch.states_built(),
-        "cache_bytes": scratch.cache_bytes(), "cache_clears": scratch.cache_clears(),
-        "lines": ran.lines, "hits": ran.hits, "nanoseconds_a_line": ran.nanoseconds(),
-        "checks": rows,
-    });
-    writeln!(out, "{all}")?;
-    Ok(())
+impl Figures {
+    fn new(rules: &Rules, worker: &Worker, compiled: Duration, ran: Ran) -> Figures {
+        let (filters, patterns) = rules.size();
+        let (gate_states, gate_bytes) = rules.matcher().gates_size();
+        let scratch = worker.scratch();
+        Figures {
+            compiled,
+            filters,
+            patterns,
+            gate_states,
+            gate_bytes,
+            roaming: rules.matcher().roaming(),
+            states: scratch.states(),
+            states_built: scratch.states_built(),
+            cache_bytes: scratch.cache_bytes(),
+            cache_clears: scratch.cache_clears(),
+            ran,
+            checks: worker.checks(),
+        }
+    }
+
+    fn print(&self, out: &mut impl Write) -> anyhow::Result<()> {
+        let Figures { filters, patterns, gate_states, roaming, states, states_built, .. } = self;
+        let [gates, cache] =
+            [self.gate_bytes, self.cache_bytes].map(|it| format!("{:.1} MB", it as f64 / 1e6));
+        let clears = self.cache_clears;
+        let compiled = self.compiled.as_millis();
+        writeln!(out, "filters    {filters} with {patterns} patterns, compiled in {compiled} ms")?;
+        writeln!(out, "gates      {gate_states} states of the patterns, {gates}")?;
+        writeln!(out, "roaming    {roaming} patterns that only their words call")?;
+        writeln!(
+            out,
+            "automaton  {states} states, {cache} of one worker; {states_built} built, {clears} times full"
+        )?;
+        let (lines, hits) =
+            (show::count(self.ran.lines, "line"), show::count(self.ran.hits, "hit"));
+        writeln!(out, "log        {lines}, {hits}, {:.0} ns a line", self.ran.nanoseconds())?;
+        self.print_checks(out)
+    }
+
+    fn print_checks(&self, out: &mut impl Write) -> anyhow::Result<()> {
+        let sum = |of: fn(&Checks) -> u64| self.checks.iter().map(|(_, it)| of(it)).sum::<u64>();
+        let (held, failed) = (sum(|it| it.held), sum(|it| it.failed));
+        writeln!(out, "checks     {held} held, {failed} failed")?;
+        let Some((name, worst)) = self.checks.first() else { return Ok(()) };
+        if worst.failed * 2 > failed && worst.failed > held {
+            writeln!(out, "           most fail for {name}: {} of {failed}", worst.failed)?;
+        }
+        writeln!(out)?;
+        let rows = self.checks.iter().take(MOST_ROWS);
+        let rows =
+            rows.map(|(name, it)| [name.clone(), it.held.to_string(), it.failed.to_string()]);
+        show::table(out, ["PATTERN (most failed first)", "HELD", "FAILED"], rows)?;
+        Ok(())
+    }
+
+    fn json(&self) -> serde_json::Value {
+        let check = |(name, it): &(String, Checks)| json!({ "pattern": name, "held": it.held, "failed": it.failed });
+        json!({
+            "filters": self.filters, "patterns": self.patterns,
+            "compile_seconds": self.compiled.as_secs_f64(),
+            "gate_states": self.gate_states, "gate_bytes": self.gate_bytes, "roaming": self.roaming,
+            "states": self.states, "states_built": self.states_built,
+            "cache_bytes": self.cache_bytes, "cache_clears": self.cache_clears,
+            "lines": self.ran.lines, "hits": self.ran.hits,
+            "nanoseconds_a_line": self.ran.nanoseconds(),
+            "checks": self.checks.iter().map(check).collect::<Vec<_>>(),
+        })
+    }
 }
 
 /// Lines that are measured together.
