@@ -100,7 +100,7 @@ pub(crate) fn whole(worker: &mut Worker, hits: &mut Vec<Hit>, log: &Log, range: 
 }
 
 /// So many lines come with one system call, as datagrams do at the daemon's.
-const RECEIVED: usize = 64;
+pub(crate) const RECEIVED: usize = 64;
 
 /// How many lines some pattern takes; the worker is warm afterwards.
 pub(crate) fn count_hits(worker: &mut Worker, log: &Log) -> usize {
