@@ -7,6 +7,7 @@
 mod file;
 mod jails;
 mod plan;
+mod source;
 
 pub use plan::{Backend, Firewall, Jail, JailFilter, Never, Plan, Skipped, Verdict};
 

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use super::ConfigError;
 use super::file::{JailSection, Kind, ScopeWord, ThresholdSection};
-use super::plan::{Jail, JailFilter, Skipped, Source};
+use super::plan::{Jail, JailFilter, Skipped};
+use super::source::Source;
 use crate::ban::{Escalate, Growth, JailScope, Origin, Terms};
 use crate::detect::Threshold;
 use crate::filter::fail2ban::{self, conf};
