@@ -90,8 +90,8 @@ impl File {
             _lock: lock,
         };
         match made {
-            Made::Nobody => file.make(rows::SCHEMA).map_err(sqlite)?,
-            Made::UsBefore => file.make(rows::FROM_1).map_err(sqlite)?,
+            Made::Nobody => file.make(&rows::NEW).map_err(sqlite)?,
+            Made::UsBefore => file.make(&rows::FROM_1).map_err(sqlite)?,
             Made::Us => {}
         }
         file.connection.execute_batch(clock::SCHEMA).map_err(sqlite)?;
@@ -136,9 +136,9 @@ impl File {
     }
 
     /// Makes the tables, or makes them what they are by now.
-    fn make(&mut self, schema: &str) -> Result<(), rusqlite::Error> {
+    fn make(&mut self, schema: &[&str]) -> Result<(), rusqlite::Error> {
         let to = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        to.execute_batch(schema)?;
+        to.execute_batch(&schema.concat())?;
         to.pragma_update(None, "application_id", OURS)?;
         to.pragma_update(None, "user_version", KNOWN)?;
         to.commit()

@@ -17,7 +17,20 @@ use crate::ban::{Ban, Origin, Share, Standing, Why};
 use crate::detect::Evidence;
 use crate::model::{Prefix, Scope, ShortText, Timestamp, Until};
 
-pub(super) const SCHEMA: &str = "
+/// A new file.
+pub(super) const NEW: [&str; 2] = [BANS, OTHERS];
+
+/// From format 1, in which every ban was from everything and none had evidence.
+pub(super) const FROM_1: [&str; 3] = [
+    "ALTER TABLE bans RENAME TO bans_1;",
+    BANS,
+    "INSERT INTO bans
+        SELECT offender, jail, origin, since, until, standing, address, hits, 'gateway', NULL
+        FROM bans_1;
+    DROP TABLE bans_1;",
+];
+
+const BANS: &str = "
 CREATE TABLE bans (
     offender TEXT NOT NULL,
     jail TEXT NOT NULL,
@@ -31,6 +44,9 @@ CREATE TABLE bans (
     evidence TEXT,
     PRIMARY KEY (offender, jail, scope)
 ) STRICT, WITHOUT ROWID;
+";
+
+const OTHERS: &str = "
 CREATE TABLE history (
     id INTEGER PRIMARY KEY,
     at INTEGER NOT NULL,
@@ -50,28 +66,6 @@ CREATE TABLE counts (
     last INTEGER NOT NULL,
     PRIMARY KEY (offender, jail)
 ) STRICT, WITHOUT ROWID;
-";
-
-/// From format 1, in which every ban was from everything and none had evidence.
-pub(super) const FROM_1: &str = "
-CREATE TABLE bans_2 (
-    offender TEXT NOT NULL,
-    jail TEXT NOT NULL,
-    origin TEXT NOT NULL,
-    since INTEGER NOT NULL,
-    until INTEGER,
-    standing TEXT NOT NULL,
-    address TEXT,
-    hits INTEGER NOT NULL,
-    scope TEXT NOT NULL,
-    evidence TEXT,
-    PRIMARY KEY (offender, jail, scope)
-) STRICT, WITHOUT ROWID;
-INSERT INTO bans_2
-    SELECT offender, jail, origin, since, until, standing, address, hits, 'gateway', NULL
-    FROM bans;
-DROP TABLE bans;
-ALTER TABLE bans_2 RENAME TO bans;
 ";
 
 /// Reads what is not over, and how many rows cannot be read (somebody wrote in the file). The clock is so
