@@ -35,9 +35,7 @@ pub(crate) fn over(signal: Signal) {
     let home = home(SSHD);
     let mut daemon = Daemon::start(&home);
     let beats = ATTACKER.both().map(|it| beat(&net, it));
-    for address in ATTACKER.both() {
-        net.report(address, 3);
-    }
+    net.report_attacker(3);
     let before = beats.each_ref().map(|beat| beat.silence(SOON).expect("the gate falls").arrived);
     daemon.wait_until_remembered();
     let imposed = daemon.bans();
@@ -61,9 +59,7 @@ pub(crate) fn over(signal: Signal) {
     }
     // The new daemon rules over the old bans.
     daemon.command(&["unban", "--all"]);
-    for address in ATTACKER.both() {
-        net.wait_open(&net.attacker, address);
-    }
+    net.wait_attacker_open();
 }
 
 /// Without a store the kernel alone remembers.
@@ -73,13 +69,9 @@ fn without_a_store_bans_are_taken_over_from_the_kernel() {
         let net = Net::new();
         let home = home(SSHD);
         let daemon = Daemon::start(&home);
-        for address in ATTACKER.both() {
-            net.report(address, 3);
-        }
+        net.report_attacker(3);
         daemon.wait_for_bans(&OFFENDERS);
-        for address in ATTACKER.both() {
-            net.wait_shut(&net.attacker, address);
-        }
+        net.wait_attacker_shut();
         daemon.end(Signal::SIGKILL);
         std::fs::remove_file(home.state()).unwrap();
         let daemon = Daemon::start(&home);
@@ -100,16 +92,12 @@ fn after_a_boot_the_gate_is_down_before_the_daemon_is_ready() {
         let net = Net::new();
         let home = home(SSHD);
         let daemon = Daemon::start(&home);
-        for address in ATTACKER.both() {
-            net.report(address, 3);
-        }
+        net.report_attacker(3);
         daemon.wait_for_bans(&OFFENDERS);
         daemon.wait_until_remembered();
         daemon.end(Signal::SIGKILL);
         assert_eq!(delete_table("portcullis"), 0);
-        for address in ATTACKER.both() {
-            net.wait_open(&net.attacker, address);
-        }
+        net.wait_attacker_open();
         let beats = ATTACKER.both().map(|it| beat(&net, it));
         let mut command = portcullis();
         command.args(["run", "--config"]).arg(home.config());
@@ -168,17 +156,11 @@ fn of_kernel_and_store_the_later_end_counts() {
 fn without_the_daemon_bans_still_end() {
     in_namespace("restart::without_the_daemon_bans_still_end", || {
         let Stage { daemon, net } = Stage::new("[jail.sshd]\nmaxretry = 1\nbantime = \"3s\"\n");
-        for address in ATTACKER.both() {
-            net.report(address, 1);
-        }
+        net.report_attacker(1);
         daemon.wait_for_bans(&OFFENDERS);
-        for address in ATTACKER.both() {
-            net.wait_shut(&net.attacker, address);
-        }
+        net.wait_attacker_shut();
         daemon.end(Signal::SIGKILL);
-        for address in ATTACKER.both() {
-            net.wait_open(&net.attacker, address);
-        }
+        net.wait_attacker_open();
     });
 }
 

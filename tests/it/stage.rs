@@ -59,6 +59,13 @@ impl Net {
         }
     }
 
+    /// The server reports the attacker, by both of his addresses.
+    pub(crate) fn report_attacker(&self, times: usize) {
+        for address in ATTACKER.both() {
+            self.report(address, times);
+        }
+    }
+
     /// What a host gets when it knocks at the server behind the gateway, and at the gateway itself.
     pub(crate) fn knock(&self, host: &Host, like: IpAddr, patience: Duration) -> [Probe; 2] {
         [SERVER, GATEWAY]
@@ -85,6 +92,20 @@ impl Net {
     pub(crate) fn wait_shut(&self, host: &Host, like: IpAddr) {
         let shut = [Probe::NoAnswer; 2];
         eventually("the gate falls", || self.knock(host, like, BRIEFLY) == shut);
+    }
+
+    /// [`Net::wait_open`] for the attacker, in both families.
+    pub(crate) fn wait_attacker_open(&self) {
+        for address in ATTACKER.both() {
+            self.wait_open(&self.attacker, address);
+        }
+    }
+
+    /// [`Net::wait_shut`] for the attacker, in both families.
+    pub(crate) fn wait_attacker_shut(&self) {
+        for address in ATTACKER.both() {
+            self.wait_shut(&self.attacker, address);
+        }
     }
 }
 
