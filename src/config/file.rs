@@ -139,7 +139,8 @@ pub(super) enum Kind {
     Recidive,
 }
 
-/// A further threshold of a jail: what it does not say, the jail says.
+/// A further threshold of a jail: what it does not say, the jail says. (The keys stand here again, not
+/// flattened into both: serde cannot refuse unknown ones then, nor name those that it knows.)
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct ThresholdSection {
