@@ -1,8 +1,10 @@
 //! The tables of ordinary lines, in the order in which they are printed.
 
 use std::hint::black_box;
+use std::path::Path;
 use std::sync::Arc;
 
+use portcullis::filter::Filter;
 use portcullis::matcher::Checks;
 use portcullis::pipeline::Worker;
 use portcullis::syslog::Parser;
@@ -172,25 +174,33 @@ fn whole(set: &Set, name: &str, worker: &mut Worker, warm_up: &Log, log: &Log) {
     show(&format!("whole line, {name}"), &contestants, &taken);
 }
 
-/// fail2ban with one filter, and all of ours.
+/// fail2ban with one filter, and all of ours: on the mixed log, and under an attack on that one service.
 pub(crate) fn beside_fail2ban(sets: &[Set]) {
     let Some(package) = unpacked() else { return };
     let set = sets.last().expect("there are sets");
-    let log = set.generator.log(size() / 10, 6, 5);
+    let mixed = |seed| set.generator.log(size() / 10, 6, seed);
+    beside(&package, sets, "whole line, mixed, beside", [mixed(6), mixed(5)]);
+    let sshd: Vec<Filter> = shipped().into_iter().filter(|it| it.name == "sshd").collect();
+    let generator = Generator::new(&sshd);
+    let attack = |seed| generator.log(size() / 10, 100, seed);
+    beside(&package, sets, "whole line, every one a hit of sshd", [attack(6), attack(5)]);
+}
+
+fn beside(package: &Path, sets: &[Set], title: &str, [warm_up, log]: [Log; 2]) {
     let first = |count: usize| (0..log.len().min(count)).map(|index| log.line(index));
-    let regex = fail2ban_regex::rate(&package, first(log.len()), 5.0);
-    let jail = fail2ban_jail::rate(&package, first(60_000));
-    let beside = |rate: f64| {
+    let regex = fail2ban_regex::rate(package, first(log.len()), 5.0);
+    let jail = fail2ban_jail::rate(package, first(60_000));
+    let ratios = |rate: f64| {
         let jail = jail.as_ref().map_or("-".to_owned(), |it| format!("{:.1}x", rate / it.rate));
         format!("{rate:>11.0} {:>9} {jail:>9}", format!("{:.1}x", rate / regex))
     };
-    println!("{:<50} {:>11} {:>9} {:>9}", "whole line, mixed, beside", "lines/s", "regex", "jail");
-    println!("  {:<48} {}", "fail2ban-regex, sshd alone", beside(regex));
+    println!("{title:<50} {:>11} {:>9} {:>9}", "lines/s", "regex", "jail");
+    println!("  {:<48} {}", "fail2ban-regex, sshd alone", ratios(regex));
     match &jail {
         Ok(it) => {
             let name =
                 format!("fail2ban's sshd jail, {} lines, {} failures", it.lines, it.failures);
-            println!("  {name:<48} {}", beside(it.rate));
+            println!("  {name:<48} {}", ratios(it.rate));
         }
         Err(why) => println!("  fail2ban's sshd jail is left out: {why}"),
     }
@@ -199,18 +209,17 @@ pub(crate) fn beside_fail2ban(sets: &[Set]) {
             let fail2ban_rs::Answer { filters, patterns, rate, hits } = it;
             let name =
                 format!("fail2ban-rs, its {filters} filters, {patterns} patterns, {hits} % hits");
-            println!("  {name:<48} {}", beside(rate));
+            println!("  {name:<48} {}", ratios(rate));
         }
         None => println!("  fail2ban-rs is left out: it is not built (make bench does that)"),
     }
     for set in sets {
-        let warm_up = set.generator.log(size() / 10, 6, 6);
         let mut worker = Worker::new(rules(&set.filters, set.fail2ban()));
         ours::count_hits(&mut worker, &warm_up);
         let mut hits = Vec::new();
         let ours = Contestant::new("", |range| ours::whole(&mut worker, &mut hits, &log, range));
         let rate = 1e9 / race(&mut [ours], log.len(), rounds())[0];
-        println!("  {:<48} {}", format!("ours, {}", set.name), beside(rate));
+        println!("  {:<48} {}", format!("ours, {}", set.name), ratios(rate));
     }
     println!();
 }

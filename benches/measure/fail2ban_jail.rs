@@ -104,8 +104,8 @@ impl Server {
             }
             if late || !matches!(self.child.try_wait(), Ok(None)) {
                 let output = fs::read_to_string(self.folder.join(OUTPUT)).unwrap_or_default();
-                let last = output.lines().last().unwrap_or("it reads nothing");
-                return Err(last.to_owned());
+                let wrong = output.lines().rfind(|line| line.contains("ERROR"));
+                return Err(wrong.unwrap_or("it reads nothing").to_owned());
             }
         }
     }
