@@ -16,7 +16,7 @@ use aho_corasick::packed::{Builder, Searcher};
 use regex_syntax::hir::Hir;
 
 use super::automaton::{Automaton, Cache, Subject};
-use roaming::{roaming, strangers};
+use roaming::{Roamer, roaming, strangers};
 
 /// The gates, compiled. Shared, read-only.
 #[derive(Debug)]
@@ -32,7 +32,7 @@ struct Roaming {
     words: Searcher,
     /// By the first byte of a program: whether some of them may be for it.
     programs: Box<[bool; 256]>,
-    /// Some of them are for any program.
+    /// Some of them are for any program, as all foreign ones are that roam.
     anywhere: bool,
 }
 
@@ -89,7 +89,8 @@ impl Gates {
         };
         let (routed, part) =
             (part(false, bytes - bytes / ROAMING_SHARE)?, part(true, bytes / ROAMING_SHARE)?);
-        let anywhere = !strangers(&part.automaton).is_empty();
+        let is_foreign = |it: &Roamer| it.gate as usize >= native.len();
+        let anywhere = roamers.iter().any(is_foreign) || !strangers(&part.automaton).is_empty();
         let programs = part.automaton.programs();
         let roaming = Roaming { part, words: searcher, programs, anywhere };
         Ok(Gates { routed, roaming: Some(roaming) })
