@@ -5,7 +5,9 @@ use std::time::{Duration, Instant};
 
 use regex_syntax::hir::Hir;
 
+use super::several::lines_of;
 use super::*;
+use crate::filter::fail2ban::conf::Located;
 
 #[test]
 fn a_match_uses_its_lines_up() {
