@@ -101,6 +101,7 @@ impl Cache {
         self.rows.len() * size_of::<u16>()
             + self.sets.len() * each
             + self.openings.capacity() * 2 * size_of::<(u16, u16)>()
+            + self.words.bytes()
             + self.set_bytes
     }
 

@@ -131,6 +131,11 @@ impl Words {
     pub(super) fn clear(&mut self) {
         self.ways.fill(Way::default());
     }
+
+    /// Bytes that it takes.
+    pub(super) fn bytes(&self) -> usize {
+        size_of_val(&*self.ways)
+    }
 }
 
 impl Default for Words {
